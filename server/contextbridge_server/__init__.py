@@ -1,0 +1,1 @@
+"""The server of contextbridge: a gRPC service in front of an HTTP AI gateway."""

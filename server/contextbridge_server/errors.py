@@ -1,0 +1,67 @@
+"""The one error that callers are told about.
+
+`upstream/failures.py` makes it from what upstream did, `rpc/status.py` makes a status of it;
+code between raises it and chains what caused it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+from contextbridge import v1 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field of a request that is wrong, and how."""
+
+    field: str
+    description: str
+
+
+class BridgeError(Exception):
+    """A failure with a reason, a message for people, and what a caller can do with it.
+
+    Attributes:
+        reason: An `ErrorReason`; decides the status (`rpc/status.py`).
+        message: One sentence for people, without anything secret.
+        metadata: What is variable in the message, by lowerCamelCase keys (AIP-193).
+        retry_after: How long upstream asks to wait, where it says so.
+        violations: Every wrong field, for REQUEST_INVALID.
+        http_status: Upstream's HTTP status, where upstream answered.
+    """
+
+    def __init__(
+        self,
+        reason: pb.ErrorReason.ValueType,
+        message: str,
+        *,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+        retry_after: timedelta | None = None,
+        violations: Sequence[Violation] = (),
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(f"{pb.ErrorReason.Name(reason)}: {message}")
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata)
+        self.retry_after = retry_after
+        self.violations = tuple(violations)
+        self.http_status = http_status
+
+
+def malformed(what: str) -> BridgeError:
+    """Return the error for an answer of upstream's that is not what its API promises."""
+    return BridgeError(
+        pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED, f"Upstream's answer is malformed: {what}."
+    )
+
+
+def too_large(limit_bytes: int) -> BridgeError:
+    """Return the error for an answer of upstream's, or an event of it, past a limit."""
+    return BridgeError(
+        pb.ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE,
+        f"Upstream sent more than {limit_bytes} bytes at once.",
+        metadata={"limitBytes": str(limit_bytes)},
+    )

@@ -1,0 +1,1 @@
+"""Generations: answers being produced."""

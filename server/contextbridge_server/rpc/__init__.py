@@ -1,0 +1,1 @@
+"""The gRPC surface: the only code that imports grpc."""

@@ -1,0 +1,66 @@
+"""The call that is being answered: who makes it, until when, and what its log line will say."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from ..callers import ANYONE, Caller
+from ..upstream.port import CallTerms
+
+
+@dataclass(slots=True)
+class Call:
+    """One RPC.
+
+    Attributes:
+        method: The full method name, such as `/contextbridge.v1.ContextService/CreateContext`.
+        request_id: The id that ties the call's log line, its errors and upstream's log together.
+        peer: The client's address.
+        metadata: The client's metadata; of a repeated key the last value.
+        deadline: When the client gives up, on the event loop's clock; None for never.
+        caller: Who makes the call.
+        upstream_key: The caller's own upstream key, where keys are passed through.
+        started: When the call began, on time.perf_counter's clock.
+        first_message: When the first message was sent, on the same clock.
+        messages_sent: Messages sent so far.
+        fields: What else the call's log line says.
+    """
+
+    method: str
+    request_id: str
+    peer: str
+    metadata: Mapping[str, str | bytes]
+    deadline: float | None
+    caller: Caller = ANYONE
+    upstream_key: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+    first_message: float | None = None
+    messages_sent: int = 0
+    fields: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> CallTerms:
+        """What the call brings to its upstream requests."""
+        return CallTerms(self.request_id, self.deadline, self.upstream_key)
+
+    def note(self, **fields: object) -> None:
+        """Add to the call's log line."""
+        self.fields.update(fields)
+
+
+current_call: ContextVar[Call] = ContextVar("current_call")
+"""The call of this task; set before a servicer runs."""
+
+
+def deadline_of(context: grpc.aio.ServicerContext[Any, Any]) -> float | None:
+    """Return when the client gives up, on the event loop's clock; None for never.
+
+    gRPC counts on the wall clock, which may step; it is read once (grpc-python.md 1.5).
+    """
+    remaining: float | None = context.time_remaining()
+    return None if remaining is None else asyncio.get_running_loop().time() + remaining

@@ -1,0 +1,194 @@
+"""The one interceptor: every method, of whichever kind, runs inside the same layers."""
+
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import lru_cache
+from inspect import isasyncgenfunction
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from contextbridge import v1 as pb
+
+from ..errors import BridgeError
+from .call import Call, current_call, deadline_of
+from .layers import Layer, Proceed
+from .status import trailers
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
+Handler = Any
+"""A grpc.RpcMethodHandler; its published types know threads only, not coroutines."""
+
+REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+
+
+class LayeredInterceptor(grpc.aio.ServerInterceptor):
+    """Runs each call inside the layers, and makes a status of what they raise.
+
+    Requests are parsed and responses written here too: gRPC's own way of parsing answers bytes that
+    are no message with UNKNOWN and an exception's text.
+
+    Args:
+        layers: The layers, the outermost first.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = tuple(layers)
+        self._wrapped = lru_cache(maxsize=256)(self._wrap)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Return the method's handler inside the layers; an unknown method gets one as well."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return grpc.stream_stream_rpc_method_handler(
+                self._inside(handler_call_details.method, _unknown_method)
+            )
+        return self._wrapped(handler_call_details.method, handler)
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        kind = (handler.request_streaming, handler.response_streaming)
+        attribute, adapt, make = KINDS[kind]
+        behaviour = adapt(
+            getattr(handler, attribute), handler.request_deserializer, handler.response_serializer
+        )
+        return make(self._inside(method, behaviour))
+
+    def _inside(self, method: str, behaviour: Behaviour) -> Any:
+        async def run(request: Any, context: Context) -> bytes | None:
+            call = _call(method, context)
+            current_call.set(call)
+            response: bytes | None = None
+
+            async def innermost() -> None:
+                nonlocal response
+                response = await behaviour(request, context)
+
+            proceed: Proceed = innermost
+            for layer in reversed(self._layers):
+                proceed = _around(layer, call, proceed)
+            try:
+                await proceed()
+            except BridgeError as error:
+                await context.abort(*trailers(error, call.request_id))
+            return response
+
+        return run
+
+
+def _around(layer: Layer, call: Call, proceed: Proceed) -> Proceed:
+    return lambda: layer.around(call, proceed)
+
+
+def _call(method: str, context: Context) -> Call:
+    metadata = dict(context.invocation_metadata() or ())
+    given = str(metadata.get("x-request-id", ""))
+    return Call(
+        method=method,
+        # A caller's own id is kept, so that one id follows a request through every service.
+        request_id=given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        peer=context.peer(),
+        metadata=metadata,
+        deadline=deadline_of(context),
+    )
+
+
+def _unary(
+    method: Callable[[Any, Context], Awaitable[Any]],
+    deserialize: Callable[[bytes], Any],
+    serialize: Callable[[Any], bytes],
+) -> Behaviour:
+    async def behaviour(request: Any, context: Context) -> bytes:
+        response = serialize(await method(_parsed(request, deserialize), context))
+        _count(current_call.get())
+        return response
+
+    return behaviour
+
+
+def _streaming(
+    method: Callable[[Any, Context], Any],
+    deserialize: Callable[[bytes], Any],
+    serialize: Callable[[Any], bytes],
+) -> Behaviour:
+    async def behaviour(request: Any, context: Context) -> None:
+        writer: Any = _Writer(context, serialize, current_call.get())
+        if isasyncgenfunction(method):
+            async with aclosing(method(_parsed(request, deserialize), writer)) as messages:
+                async for message in messages:
+                    await writer.write(message)
+        else:
+            await method(_parsed(request, deserialize), writer)
+
+    return behaviour
+
+
+class _Writer:
+    """A streaming method's context: its messages are serialized and counted here."""
+
+    __slots__ = ("_call", "_context", "_serialize")
+
+    def __init__(self, context: Context, serialize: Callable[[Any], bytes], call: Call) -> None:
+        self._context = context
+        self._serialize = serialize
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """Send a message; return when the transport has taken it, which paces the reader."""
+        await self._context.write(self._serialize(message))
+        _count(self._call)
+
+
+def _parsed(request: Any, deserialize: Callable[[bytes], Any]) -> Any:
+    """Return the message that bytes hold, or an iterator over the messages of a stream."""
+    return (
+        _parse(request, deserialize) if isinstance(request, bytes) else _each(request, deserialize)
+    )
+
+
+async def _each(
+    requests: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]
+) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parse(request, deserialize)
+
+
+def _parse(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:
+    try:
+        return deserialize(request)
+    except DecodeError as error:
+        raise BridgeError(
+            pb.ERROR_REASON_MESSAGE_MALFORMED, "The bytes are no message that the method takes."
+        ) from error
+
+
+async def _unknown_method(_request: Any, _context: Context) -> None:
+    raise BridgeError(pb.ERROR_REASON_METHOD_UNKNOWN, "The server has no such method.")
+
+
+def _count(call: Call) -> None:
+    call.messages_sent += 1
+    if call.first_message is None:
+        call.first_message = time.perf_counter()
+
+
+KINDS: Mapping[
+    tuple[bool, bool], tuple[str, Callable[..., Behaviour], Callable[[Any], Handler]]
+] = {
+    (False, False): ("unary_unary", _unary, grpc.unary_unary_rpc_method_handler),
+    (True, False): ("stream_unary", _unary, grpc.stream_unary_rpc_method_handler),
+    (False, True): ("unary_stream", _streaming, grpc.unary_stream_rpc_method_handler),
+    (True, True): ("stream_stream", _streaming, grpc.stream_stream_rpc_method_handler),
+}
+"""By whether requests and responses stream: the attribute, how it is run, how it is made."""

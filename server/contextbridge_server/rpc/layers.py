@@ -1,0 +1,226 @@
+"""The layers around every call, the outermost first, unary and streaming alike."""
+
+import asyncio
+import hashlib
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from contextbridge import v1 as pb
+
+from ..callers import Caller
+from ..errors import BridgeError
+from ..telemetry import names
+from .call import Call
+from .status import STATUSES
+
+Proceed = Callable[[], Awaitable[None]]
+
+OPEN_TO_ALL = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+)
+"""Services that need no token and no room: a load balancer and a person with grpcurl ask them."""
+
+BEARER = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
+
+log = structlog.get_logger()
+
+
+class Layer(Protocol):
+    """Something that is done around a call."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed, or raise a BridgeError instead."""
+        ...
+
+
+class CanonicalLog:
+    """Writes one line for each call, when it has ended, however it ended."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed and write its line."""
+        code = "OK"
+        try:
+            await proceed()
+        except BridgeError as error:
+            code = STATUSES[error.reason].code.name
+            _note_failure(call, error)
+            raise
+        except asyncio.CancelledError:
+            code = _code_of_cancelled(call)
+            raise
+        finally:
+            log.info(
+                names.CALL,
+                **{
+                    names.METHOD: call.method.removeprefix("/"),
+                    names.STATUS_CODE: code,
+                    names.DURATION_MS: _milliseconds(call.started, time.perf_counter()),
+                    names.REQUEST_ID: call.request_id,
+                    names.PEER: call.peer,
+                    names.CALLER: call.caller.name,
+                    names.TENANT: call.caller.tenant,
+                    names.MESSAGES_SENT: call.messages_sent,
+                },
+                **_first_message(call),
+                **call.fields,
+            )
+
+
+def _note_failure(call: Call, error: BridgeError) -> None:
+    fields = {
+        names.REASON: pb.ErrorReason.Name(error.reason),
+        names.HTTP_STATUS: error.http_status,
+        names.UPSTREAM_CODE: error.metadata.get("upstreamCode"),
+        names.UPSTREAM_REQUEST_ID: error.metadata.get("upstreamRequestId"),
+    }
+    call.fields.update({name: value for name, value in fields.items() if value is not None})
+
+
+def _code_of_cancelled(call: Call) -> str:
+    """GRPC cancels a call for both; the clock tells which it was."""
+    late = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+    return "DEADLINE_EXCEEDED" if late else "CANCELLED"
+
+
+def _first_message(call: Call) -> dict[str, float]:
+    if call.first_message is None:
+        return {}
+    return {names.FIRST_MESSAGE_MS: _milliseconds(call.started, call.first_message)}
+
+
+def _milliseconds(start: float, end: float) -> float:
+    return round((end - start) * 1000, 2)
+
+
+class Deadline:
+    """Ends a call at the caller's deadline."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed until its deadline."""
+        try:
+            async with asyncio.timeout_at(call.deadline) as timeout:
+                await proceed()
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise BridgeError(
+                pb.ERROR_REASON_DEADLINE_EXCEEDED, "The caller's deadline passed."
+            ) from error
+
+
+class FaultBarrier:
+    """Turns a fault of our own into INTERNAL, and keeps its text from the caller and the log."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed."""
+        try:
+            await proceed()
+        except BridgeError:
+            raise
+        except Exception as error:
+            log.error(  # noqa: TRY400 - an exception's text may hold a prompt; its frames do not
+                names.CALL_FAULT,
+                **{names.REQUEST_ID: call.request_id, names.METHOD: call.method},
+                exception=type(error).__qualname__,
+                frames=[
+                    f"{frame.filename}:{frame.lineno} {frame.name}"
+                    for frame in traceback.extract_tb(error.__traceback__)
+                ],
+            )
+            raise BridgeError(
+                pb.ERROR_REASON_INTERNAL, "The server failed within itself."
+            ) from error
+
+
+class Admission:
+    """Bounds the calls that are open at once; past the bound they are refused at once.
+
+    Args:
+        max_calls: Calls open at once, health and reflection not counted.
+    """
+
+    def __init__(self, max_calls: int) -> None:
+        self._max_calls = max_calls
+        self._open = 0
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed if there is room."""
+        if call.method.startswith(OPEN_TO_ALL):
+            await proceed()
+            return
+        if self._open >= self._max_calls:
+            raise BridgeError(
+                pb.ERROR_REASON_OVERLOADED,
+                f"The server has {self._max_calls} calls open, which is its limit.",
+                metadata={"maxConcurrentCalls": str(self._max_calls)},
+            )
+        self._open += 1
+        try:
+            await proceed()
+        finally:
+            self._open -= 1
+
+
+class Authentication:
+    """Lets in the callers that the callers file names, by their tokens.
+
+    Args:
+        callers: The callers by the SHA-256 of their token, in hexadecimal.
+    """
+
+    def __init__(self, callers: Mapping[str, Caller]) -> None:
+        self._callers = callers
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed if its token is known."""
+        if not call.method.startswith(OPEN_TO_ALL):
+            call.caller = self._caller(call)
+        await proceed()
+
+    def _caller(self, call: Call) -> Caller:
+        found = BEARER.fullmatch(str(call.metadata.get("authorization", "")))
+        if found is None:
+            raise BridgeError(pb.ERROR_REASON_TOKEN_MISSING, "The call has no bearer token.")
+        # The lookup is by a digest, so its timing says nothing about a token.
+        caller = self._callers.get(hashlib.sha256(found[1].encode()).hexdigest())
+        if caller is None:
+            raise BridgeError(pb.ERROR_REASON_TOKEN_INVALID, "The bearer token is not known.")
+        return caller
+
+
+class NoAuthentication:
+    """Lets everybody in: a server that binds loopback, or was told to."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed."""
+        await proceed()
+
+
+class PassedThroughKeys:
+    """Takes each call's upstream key from its metadata (`x-upstream-api-key`)."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed if it brings a key."""
+        if not call.method.startswith(OPEN_TO_ALL):
+            key = str(call.metadata.get("x-upstream-api-key", ""))
+            if not key.isascii() or not key.isprintable() or not key:
+                raise BridgeError(
+                    pb.ERROR_REASON_UPSTREAM_KEY_MISSING, "The call brings no upstream key."
+                )
+            call.upstream_key = key
+        await proceed()
+
+
+class OwnKey:
+    """Leaves the upstream key to the server's settings."""
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed."""
+        await proceed()

@@ -1,0 +1,135 @@
+"""The gRPC server: its services, its options, and its end."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2_grpc
+
+from contextbridge import v1 as pb
+
+from .health import SERVING, HealthServicer
+from .interceptor import LayeredInterceptor
+from .layers import Layer
+from .reflection import add_reflection
+
+SERVICE_NAMES = (
+    "contextbridge.v1.ContextService",
+    "contextbridge.v1.GeminiService",
+    "contextbridge.v1.CachedContentService",
+    "contextbridge.v1.FileService",
+)
+HEALTH = "grpc.health.v1.Health"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The servicers of this project's own services."""
+
+    contexts: pb.ContextServiceServicer
+    gemini: pb.GeminiServiceServicer
+    cached_contents: pb.CachedContentServiceServicer
+    files: pb.FileServiceServicer
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How the server listens.
+
+    Attributes:
+        listen: `HOST:PORT` or `unix:PATH`.
+        credentials: TLS; None for plain text.
+        reflection: Serve reflection.
+        channelz: Serve channelz.
+        max_concurrent_calls: Streams on one connection at once.
+        max_message_bytes: Largest message taken.
+        max_metadata_bytes: Largest metadata taken.
+        keepalive_interval: How often a silent connection is pinged.
+        keepalive_min_interval: How often clients may ping.
+    """
+
+    listen: str
+    credentials: grpc.ServerCredentials | None
+    reflection: bool
+    channelz: bool
+    max_concurrent_calls: int
+    max_message_bytes: int
+    max_metadata_bytes: int
+    keepalive_interval: timedelta
+    keepalive_min_interval: timedelta
+
+
+class Server:
+    """A gRPC server that is being built, serves, and is drained.
+
+    Args:
+        options: How it listens.
+        services: What it serves.
+        layers: What is done around every call, the outermost first.
+    """
+
+    def __init__(self, options: ServerOptions, services: Services, layers: Sequence[Layer]) -> None:
+        self._health = HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[LayeredInterceptor(layers)], options=_channel_arguments(options)
+        )
+        pb.add_ContextServiceServicer_to_server(services.contexts, self._server)
+        pb.add_GeminiServiceServicer_to_server(services.gemini, self._server)
+        pb.add_CachedContentServiceServicer_to_server(services.cached_contents, self._server)
+        pb.add_FileServiceServicer_to_server(services.files, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if options.reflection:
+            add_reflection(self._server, (*SERVICE_NAMES, HEALTH))
+        if options.channelz:
+            channelz.add_channelz_servicer(self._server)
+        self.address = self._bind(options)
+
+    def _bind(self, options: ServerOptions) -> str:
+        """Bind the address; return it with the port that was picked."""
+        if options.credentials is None:
+            port = self._server.add_insecure_port(options.listen)
+        else:
+            port = self._server.add_secure_port(options.listen, options.credentials)
+        host, _, given_port = options.listen.rpartition(":")
+        return f"{host}:{port}" if given_port == "0" else options.listen
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        await self._server.start()
+        for name in SERVICE_NAMES:
+            await self._health.set(name, SERVING)
+
+    async def drain(self, delay: timedelta, grace: timedelta) -> None:
+        """Say NOT_SERVING, wait for load balancers to notice, then let open calls end.
+
+        Args:
+            delay: How long new calls are still taken.
+            grace: How long open calls may go on after that.
+        """
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(delay.total_seconds())
+        await self._server.stop(grace.total_seconds())
+
+
+def _channel_arguments(options: ServerOptions) -> list[tuple[str, Any]]:
+    ping_ms = int(options.keepalive_min_interval.total_seconds() * 1000)
+    return [
+        # Overload protection counts streams against this bound, and is off without one.
+        ("grpc.max_concurrent_streams", options.max_concurrent_calls),
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", options.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", options.max_metadata_bytes * 2),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", int(options.keepalive_interval.total_seconds() * 1000)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", ping_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # One process, one port: a second server on the same port must fail, not share.
+        ("grpc.so_reuseport", 0),
+        ("grpc.enable_channelz", int(options.channelz)),
+    ]

@@ -1,0 +1,1 @@
+"""Pure translation: protobuf messages on one side, JSON values or bytes on the other."""

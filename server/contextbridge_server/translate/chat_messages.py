@@ -1,0 +1,201 @@
+"""Messages of a chat: ours as JSON, with every violation noted, and upstream's as ours."""
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from contextbridge import v1 as pb
+
+from .json_values import Json, Reader, object_of_text, raw_json, text_of
+from .limits import Limits
+from .violations import Violations
+
+PREFIX_ROLES = ("system", "user", "assistant")
+CHAT_ROLES = (*PREFIX_ROLES, "tool")
+
+
+def messages_json(
+    messages: Sequence[pb.ChatMessage],
+    roles: Sequence[str],
+    limits: Limits,
+    violations: Violations,
+) -> list[Json]:
+    """Return messages as upstream's JSON.
+
+    Args:
+        messages: The messages of a request.
+        roles: The roles allowed.
+        limits: The server's bounds.
+        violations: Takes what is wrong.
+    """
+    if not messages:
+        violations.add("messages", "At least one message is required.")
+    inline_bytes = sum(_inline_bytes(part) for message in messages for part in message.parts)
+    if inline_bytes > limits.max_inline_bytes:
+        violations.add(
+            "messages", f"Inline media must be at most {limits.max_inline_bytes} bytes together."
+        )
+    return [
+        _message_json(message, f"messages[{place}]", roles, violations)
+        for place, message in enumerate(messages)
+    ]
+
+
+def _message_json(
+    message: pb.ChatMessage, path: str, roles: Sequence[str], violations: Violations
+) -> Json:
+    violations.one_of(f"{path}.role", message.role, roles)
+    _check_shape(message, path, violations)
+    result: Json = {"role": message.role}
+    if message.parts:
+        result["content"] = [
+            _part_json(part, f"{path}.parts[{place}]", violations)
+            for place, part in enumerate(message.parts)
+        ]
+    else:
+        result["content"] = message.content or None
+    if message.name:
+        result["name"] = message.name
+    if message.tool_calls:
+        result["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments_json},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        result["tool_call_id"] = message.tool_call_id
+    if message.reasoning:
+        result["reasoning_content"] = message.reasoning
+    return result
+
+
+def _check_shape(message: pb.ChatMessage, path: str, violations: Violations) -> None:
+    if message.content and message.parts:
+        violations.add(f"{path}.parts", "Not together with content.")
+    if not (message.content or message.parts or message.tool_calls):
+        violations.add(f"{path}.content", "Required, or parts.")
+    if message.tool_calls and message.role != "assistant":
+        violations.add(f"{path}.tool_calls", "Only with role assistant.")
+    if message.reasoning and message.role != "assistant":
+        violations.add(f"{path}.reasoning", "Only with role assistant.")
+    if message.tool_call_id and message.role != "tool":
+        violations.add(f"{path}.tool_call_id", "Only with role tool.")
+    if message.role == "tool" and not message.tool_call_id:
+        violations.add(f"{path}.tool_call_id", "Required with role tool.")
+    for place, call in enumerate(message.tool_calls):
+        violations.require(f"{path}.tool_calls[{place}].name", call.name)
+
+
+def _part_json(part: pb.ChatPart, path: str, violations: Violations) -> Json:
+    match part.WhichOneof("data"):
+        case "text":
+            return {"type": "text", "text": part.text}
+        case "image_url":
+            violations.require(f"{path}.image_url.url", part.image_url.url)
+            detail = {"detail": part.image_url.detail} if part.image_url.detail else {}
+            return {"type": "image_url", "image_url": {"url": part.image_url.url, **detail}}
+        case "video_url":
+            violations.require(f"{path}.video_url.url", part.video_url.url)
+            fps = _fps_json(part.video_url, f"{path}.video_url.fps", violations)
+            return {"type": "video_url", "video_url": {"url": part.video_url.url, **fps}}
+        case "input_audio":
+            audio = part.input_audio
+            violations.require(f"{path}.input_audio.data", audio.data)
+            violations.require(f"{path}.input_audio.format", audio.format)
+            data = base64.b64encode(audio.data).decode()
+            return {"type": "input_audio", "input_audio": {"data": data, "format": audio.format}}
+        case "other_json":
+            return object_of_text(f"{path}.other_json", part.other_json, violations)
+        case _:
+            violations.add(path, "A part needs exactly one member.")
+            return {}
+
+
+def _fps_json(video: pb.ChatVideoUrl, path: str, violations: Violations) -> Json:
+    if not video.HasField("fps"):
+        return {}
+    violations.within(path, video.fps, 0)
+    return {"fps": video.fps}
+
+
+def _inline_bytes(part: pb.ChatPart) -> int:
+    urls = (part.image_url.url, part.video_url.url)
+    inline_urls = sum(len(url) for url in urls if url.startswith("data:"))
+    return len(part.input_audio.data) + inline_urls
+
+
+def tools_json(tools: Iterable[pb.ChatTool], violations: Violations) -> list[Json]:
+    """Return tools as upstream's JSON."""
+    return [_tool_json(tool, f"tools[{place}]", violations) for place, tool in enumerate(tools)]
+
+
+def _tool_json(tool: pb.ChatTool, path: str, violations: Violations) -> Json:
+    function = tool.function
+    violations.require(f"{path}.function.name", function.name)
+    result: Json = {"name": function.name}
+    if function.description:
+        result["description"] = function.description
+    if function.parameters_json:
+        result["parameters"] = raw_json(
+            f"{path}.function.parameters_json", function.parameters_json, violations
+        )
+    if function.HasField("strict"):
+        result["strict"] = function.strict
+    return {"type": "function", "function": result}
+
+
+def message_of_answer(reader: Reader) -> pb.ChatMessage:
+    """Read the message of a whole answer."""
+    message = pb.ChatMessage(
+        role=reader.text("role"),
+        content=reader.text("content"),
+        name=reader.text("name"),
+        reasoning=reader.text("reasoning_content") or reader.text("reasoning"),
+        refusal=reader.text("refusal"),
+        tool_calls=[_tool_call_of_answer(call) for call in reader.items("tool_calls")],
+    )
+    if reader.has("function_call"):
+        call = reader.members("function_call")
+        message.tool_calls.add(name=call.text("name"), arguments_json=call.text("arguments"))
+    message.extra_json = text_of(reader.rest())
+    return message
+
+
+def _tool_call_of_answer(reader: Reader) -> pb.ChatToolCall:
+    function = reader.members("function")
+    return pb.ChatToolCall(
+        id=reader.text("id"),
+        name=function.text("name"),
+        arguments_json=function.text("arguments"),
+    )
+
+
+def logprobs_of(reader: Reader, kind: str) -> list[pb.TokenLogprob]:
+    """Read the probabilities of an answer's tokens; `kind` is `content` or `refusal`."""
+    return [
+        pb.TokenLogprob(
+            token=item.text("token"),
+            logprob=item.number("logprob"),
+            bytes=_token_bytes(item),
+            top_logprobs=[
+                pb.TopLogprob(
+                    token=top.text("token"), logprob=top.number("logprob"), bytes=_token_bytes(top)
+                )
+                for top in item.items("top_logprobs")
+            ],
+        )
+        for item in reader.items(kind)
+    ]
+
+
+def _token_bytes(reader: Reader) -> bytes:
+    return bytes(number & 0xFF for number in reader.integers("bytes"))
+
+
+def check_last_role(messages: Sequence[pb.ChatMessage], violations: Violations) -> None:
+    """Note a conversation that has nothing to answer."""
+    if messages and messages[-1].role == "assistant":
+        place = len(messages) - 1
+        violations.add(f"messages[{place}].role", "The last message must not be the assistant's.")

@@ -1,0 +1,116 @@
+"""A chat request as upstream's body (wire.md A.2)."""
+
+from contextbridge import v1 as pb
+
+from ..upstream.port import Surface, UpstreamRequest
+from .chat_messages import CHAT_ROLES, check_last_role, messages_json, tools_json
+from .generation_request import check_generation_request
+from .json_values import Json, encode, merge_extra_body, object_of_text
+from .limits import Limits
+from .violations import Violations, is_set
+
+MAX_STOPS = 4
+
+RANGES: dict[str, tuple[float, float | None]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "n": (1, None),
+    "max_tokens": (1, None),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+    "repetition_penalty": (0, None),
+}
+"""Optional numbers and their ranges, both ends included; None for no end."""
+
+PLAIN = (*RANGES, "seed", "logprobs", "parallel_tool_calls")
+"""Optional fields that go upstream under their own name, as they are."""
+
+
+def chat_request(
+    request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool
+) -> UpstreamRequest:
+    """Return the request to upstream that a chat request asks for.
+
+    Raises:
+        BridgeError: REQUEST_INVALID, with every violation.
+    """
+    violations = Violations()
+    check_generation_request(request, violations)
+    body = _body(request, limits, violations)
+    body["stream"] = stream
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    merge_extra_body("extra_body", body, request.extra_body, violations)
+    violations.raise_if_any()
+    return UpstreamRequest(Surface.CONTEXT, "POST", "/context/chat/completions", encode(body))
+
+
+def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violations) -> Json:
+    violations.require("context_id", request.context_id)
+    violations.require("model", request.model)
+    body: Json = {
+        "context_id": request.context_id,
+        "model": request.model,
+        "messages": messages_json(request.messages, CHAT_ROLES, limits, violations),
+    }
+    check_last_role(request.messages, violations)
+    for name in PLAIN:
+        if is_set(request, name):
+            body[name] = getattr(request, name)
+    for name, (least, most) in RANGES.items():
+        if name in body:
+            violations.within(name, body[name], least, most)
+    if request.stop:
+        body["stop"] = _stop(request, violations)
+    body.update(_tools(request, violations))
+    if request.response_format_json:
+        body["response_format"] = object_of_text(
+            "response_format_json", request.response_format_json, violations
+        )
+    if request.logit_bias:
+        for token, bias in request.logit_bias.items():
+            violations.within(f"logit_bias[{token}]", bias, -100, 100)
+        body["logit_bias"] = dict(request.logit_bias)
+    if request.user:
+        body["user"] = request.user
+    if request.service_tier:
+        body["service_tier"] = request.service_tier
+    return body
+
+
+def _stop(request: pb.ChatWithContextRequest, violations: Violations) -> str | list[str]:
+    """Return one stop as a text, as the gateway documents it, and several as an array."""
+    if len(request.stop) > MAX_STOPS:
+        violations.add("stop", f"At most {MAX_STOPS} are allowed.")
+    if not all(request.stop):
+        violations.add("stop", "Must not hold an empty text.")
+    return request.stop[0] if len(request.stop) == 1 else list(request.stop)
+
+
+def _tools(request: pb.ChatWithContextRequest, violations: Violations) -> Json:
+    result: Json = {}
+    if request.tools:
+        result["tools"] = tools_json(request.tools, violations)
+    if request.HasField("tool_choice"):
+        choice = request.tool_choice
+        function = {"type": "function", "function": {"name": choice.function_name}}
+        result["tool_choice"] = choice.mode or function
+        _check_choice(choice, "tool_choice", ("none", "auto", "required"), violations)
+    if request.HasField("function_call"):
+        choice = request.function_call
+        result["function_call"] = choice.mode or {"name": choice.function_name}
+        _check_choice(choice, "function_call", ("none", "auto"), violations)
+    return result
+
+
+def _check_choice(
+    choice: pb.ChatToolChoice, path: str, modes: tuple[str, ...], violations: Violations
+) -> None:
+    match choice.WhichOneof("choice"):
+        case "mode":
+            violations.one_of(f"{path}.mode", choice.mode, modes)
+        case "function_name":
+            violations.require(f"{path}.function_name", choice.function_name)
+        case _:
+            violations.add(path, "Needs a mode or a function_name.")

@@ -1,0 +1,145 @@
+"""Gemini-native answers as GenerateContentResponse, whole and streamed (wire.md B.4)."""
+
+from collections.abc import Iterator, Sequence
+
+from contextbridge import v1 as pb
+
+from ..errors import BridgeError
+from ..upstream.port import Chunk
+from .gemini_json import from_json
+from .generation_request import bypassed_cache
+from .json_values import Json
+from .usage import estimated_usage, usage_of_gemini
+
+NOT_FINISHED = ("", "FINISH_REASON_UNSPECIFIED")
+
+
+def gemini_answer(
+    value: Json, request: pb.GenerateContentRequest, prompt_bytes: int
+) -> pb.GenerateContentResponse:
+    """Return upstream's whole answer.
+
+    Args:
+        value: The answer's JSON.
+        request: What was asked.
+        prompt_bytes: The length of the body sent, for an estimate where upstream counts nothing.
+
+    Raises:
+        BridgeError: The answer is malformed, or has neither candidates nor feedback.
+    """
+    answer = from_json(value, pb.GenerateContentResponse)
+    if not answer.candidates and not answer.HasField("prompt_feedback"):
+        raise BridgeError(
+            pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY,
+            "Upstream answered with success and no candidate.",
+        )
+    usage = answer.usage_metadata if answer.HasField("usage_metadata") else None
+    _conclude(answer, request, usage, prompt_bytes, _text_bytes(answer))
+    return answer
+
+
+class GeminiStreamDecoder:
+    """Turns one answer's chunks into its messages, numbered from 1.
+
+    A message that ends a candidate is held until the next one or the stream's end, so that the last
+    can say what the call cost; text is never held.
+
+    Args:
+        request: What was asked.
+        prompt_bytes: The length of the body sent, for an estimate where upstream counts nothing.
+    """
+
+    def __init__(self, request: pb.GenerateContentRequest, prompt_bytes: int) -> None:
+        self._request = request
+        self._prompt_bytes = prompt_bytes
+        self._text_bytes = 0
+        self._sequence = 0
+        self._held: pb.GenerateContentResponse | None = None
+        self._usage: pb.UsageMetadata | None = None
+        self.usage = pb.Usage()
+        """What the answer cost, once it is whole."""
+        self._open: set[int] = set()
+        self._ended = False
+
+    def decode(self, batch: Sequence[Chunk]) -> Iterator[pb.GenerateContentResponse]:
+        """Yield the messages of the chunks that arrived together.
+
+        Raises:
+            BridgeError: A chunk is malformed; the messages before it were yielded.
+        """
+        for chunk in batch:
+            message = from_json(chunk, pb.GenerateContentResponse)
+            self._sequence += 1
+            message.sequence = self._sequence
+            self._text_bytes += _text_bytes(message)
+            if message.HasField("usage_metadata"):
+                self._usage = message.usage_metadata
+            held, self._held = self._held, None
+            if held is not None:
+                yield held
+            if self._ends(message):
+                self._held = message
+            else:
+                yield message
+
+    def finish(self) -> Iterator[pb.GenerateContentResponse]:
+        """Yield the last message, at the stream's end.
+
+        Raises:
+            BridgeError: The stream was cut: nothing came, or a candidate has no finish reason.
+        """
+        if not self._sequence:
+            raise BridgeError(
+                pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY, "Upstream's stream held no answer."
+            )
+        if self._open or not self._ended:
+            held, self._held = self._held, None
+            if held is not None:
+                yield held
+            raise BridgeError(
+                pb.ERROR_REASON_UPSTREAM_STREAM_TRUNCATED,
+                "Upstream's stream ended without a finish reason.",
+            )
+        last = self._held
+        if last is None:
+            self._sequence += 1
+            last = pb.GenerateContentResponse(sequence=self._sequence)
+        _conclude(last, self._request, self._usage, self._prompt_bytes, self._text_bytes)
+        self.usage = last.billed_usage
+        yield last
+
+    def _ends(self, message: pb.GenerateContentResponse) -> bool:
+        """Keep book of open candidates; tell whether a message may be the last."""
+        for candidate in message.candidates:
+            if candidate.finish_reason_raw in NOT_FINISHED:
+                self._open.add(candidate.index)
+            else:
+                self._open.discard(candidate.index)
+                self._ended = True
+        self._ended = self._ended or bool(message.prompt_feedback.block_reason_raw)
+        return self._ended and not self._open
+
+
+def _conclude(
+    answer: pb.GenerateContentResponse,
+    request: pb.GenerateContentRequest,
+    usage: pb.UsageMetadata | None,
+    prompt_bytes: int,
+    text_bytes: int,
+) -> None:
+    """Set what an answer says at its end."""
+    if usage is None:
+        answer.billed_usage.CopyFrom(estimated_usage(prompt_bytes, text_bytes))
+    else:
+        answer.billed_usage.CopyFrom(usage_of_gemini(usage))
+    answer.response_cache.CopyFrom(bypassed_cache(request))
+    if request.cached_content:
+        answer.context.id = request.cached_content
+
+
+def _text_bytes(answer: pb.GenerateContentResponse) -> int:
+    return sum(
+        len(part.text.encode()) + len(part.function_call.args_json.encode())
+        for candidate in answer.candidates
+        for part in candidate.content.parts
+    )

@@ -1,0 +1,57 @@
+"""Names of upstream's resources as URL paths, and the requests that need no more than a path."""
+
+from urllib.parse import quote, urlencode
+
+from ..upstream.port import Surface, UpstreamRequest
+from .violations import Violations
+
+MODEL_PREFIXES = ("models/", "tunedModels/", "dynamic/")
+UNSAFE_SEGMENTS = ("", ".", "..")
+
+
+def model_path(field: str, model: str, violations: Violations) -> str:
+    """Return a model's path, such as `/models/gemini-2.5-flash`; a bare name gets `models/`."""
+    name = model if model.startswith(MODEL_PREFIXES) else f"models/{model}"
+    return _path(field, model, name, violations)
+
+
+def resource_path(field: str, name: str, collection: str, violations: Violations) -> str:
+    """Return a resource's path; a bare id gets its collection in front (wire.md section 0)."""
+    return _path(field, name, name if "/" in name else f"{collection}/{name}", violations)
+
+
+def resource_request(method: str, name: str, collection: str) -> UpstreamRequest:
+    """Return the request to upstream that gets or deletes a resource by its name.
+
+    Raises:
+        BridgeError: REQUEST_INVALID.
+    """
+    violations = Violations()
+    path = resource_path("name", name, collection, violations)
+    violations.raise_if_any()
+    return UpstreamRequest(Surface.NATIVE, method, path)
+
+
+def list_request(
+    collection: str, page_size: int, page_token: str, max_page_size: int
+) -> UpstreamRequest:
+    """Return the request to upstream for a page of a collection.
+
+    Raises:
+        BridgeError: REQUEST_INVALID.
+    """
+    violations = Violations()
+    if page_size < 0:
+        violations.within("page_size", page_size, 0)
+    violations.raise_if_any()
+    query = {"pageSize": min(page_size, max_page_size), "pageToken": page_token}
+    given = {key: value for key, value in query.items() if value}
+    return UpstreamRequest(Surface.NATIVE, "GET", f"/{collection}", query=urlencode(given))
+
+
+def _path(field: str, given: str, name: str, violations: Violations) -> str:
+    if not given:
+        violations.add(field, "Required.")
+    elif any(segment in UNSAFE_SEGMENTS for segment in name.split("/")):
+        violations.add(field, "Is no valid name.")
+    return "/" + quote(name, safe="/:@")

@@ -1,0 +1,1 @@
+"""Upstream, the HTTP AI gateway: the only code that knows HTTP."""

@@ -1,0 +1,80 @@
+"""What the rest of the server sees of upstream: a request, an answer, a stream of chunks."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+Chunk = dict[str, Any]
+"""Upstream's unit of a stream: a JSON object."""
+
+
+class Surface(Enum):
+    """A family of upstream's routes; decides path prefix, credential header and stream framing."""
+
+    CONTEXT = "context"
+    NATIVE = "native"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request to upstream.
+
+    Attributes:
+        surface: The family of routes.
+        method: The HTTP method.
+        path: The path below the surface's prefix, percent-encoded, beginning with `/`.
+        body: The body; empty for none.
+        query: The query, percent-encoded, without `?`.
+        headers: Headers beside those that every request of the surface has.
+    """
+
+    surface: Surface
+    method: str
+    path: str
+    body: bytes = b""
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """What a call brings to each of its upstream requests.
+
+    Attributes:
+        request_id: The call's id; upstream gets it as `X-Client-Request-Id`.
+        deadline: When the caller gives up, on the event loop's clock; None for never.
+        upstream_key: The caller's own upstream key, where keys are passed through.
+    """
+
+    request_id: str
+    deadline: float | None = None
+    upstream_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """A whole answer with a status of success; header names are in lower case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Upstream(Protocol):
+    """The HTTP AI gateway."""
+
+    async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
+        """Send a request and return the whole answer; failures are BridgeErrors."""
+        ...
+
+    def stream(
+        self, request: UpstreamRequest, terms: CallTerms
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Chunk]]]:
+        """Send a request and iterate over its chunks, those of one read together.
+
+        Leaving the context closes the request. A failure in mid-stream is raised after the chunks
+        that came before it.
+        """
+        ...
