@@ -1,0 +1,106 @@
+"""What the emulator saw, for tests and for people who look."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["open", "answered", "closed-by-client"]
+
+
+@dataclass(slots=True)
+class Record:
+    """One request as it arrived, and how it ended."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    json: Any = None
+    body_bytes: int = 0
+    time: float = field(default_factory=time.time)
+    status: int | None = None
+    outcome: Outcome = "open"
+    forgotten: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain data."""
+        return {name: value for name, value in asdict(self).items() if name != "forgotten"}
+
+
+class Observations:
+    """A bounded list of requests, and who is being served right now."""
+
+    def __init__(self, max_records: int, max_bytes: int) -> None:
+        self.records: deque[Record] = deque()
+        self.open_requests = 0
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._changed: set[asyncio.Event] = set()
+
+    @contextmanager
+    def serving(self, record: Record) -> Iterator[None]:
+        """Count a request as open and note how it ended."""
+        self.records.append(record)
+        self.open_requests += 1
+        self._trim()
+        self._notify()
+        try:
+            yield
+        except (asyncio.CancelledError, ConnectionError):
+            self.close(record, "closed-by-client")
+            raise
+        finally:
+            self.close(record, "answered")
+            self.open_requests -= 1
+            self._notify()
+
+    def close(self, record: Record, outcome: Outcome) -> None:
+        """Note how a request ended; the first word stands."""
+        if record.outcome == "open":
+            record.outcome = outcome
+            self._notify()
+
+    def keep_body(self, record: Record, body: Any, size: int) -> None:
+        """Remember a request's JSON while there is room for it."""
+        record.body_bytes = size
+        if size <= self._max_bytes and not record.forgotten:
+            record.json = body
+            self._bytes += size
+            self._trim()
+
+    def clear(self) -> None:
+        """Forget the requests that were seen."""
+        for record in self.records:
+            record.forgotten = True
+        self.records.clear()
+        self._bytes = 0
+
+    async def wait_until(self, true: Callable[[], bool], timeout_seconds: float) -> None:
+        """Wait until something holds; raise TimeoutError when it does not in time."""
+        async with asyncio.timeout(timeout_seconds):
+            changed = asyncio.Event()
+            self._changed.add(changed)
+            try:
+                while not true():
+                    await changed.wait()
+                    changed.clear()
+            finally:
+                self._changed.discard(changed)
+
+    def _notify(self) -> None:
+        for changed in self._changed:
+            changed.set()
+
+    def _trim(self) -> None:
+        while len(self.records) > self._max_records or (
+            self._bytes > self._max_bytes and len(self.records) > 1
+        ):
+            oldest = self.records.popleft()
+            oldest.forgotten = True
+            if oldest.json is not None:
+                self._bytes -= oldest.body_bytes
