@@ -205,7 +205,7 @@ def _make(
         model=model,
         answers=[said] * count,
         usage=_usage(prompt_tokens, prefix.cached_tokens, said, count),
-        logprobs=bool(body.get("logprobs")),
+        top_logprobs=int(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
     )
 
 

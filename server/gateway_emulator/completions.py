@@ -21,7 +21,8 @@ class Completion:
     model: str
     answers: Sequence[Answer]
     usage: dict[str, Any]
-    logprobs: bool
+    top_logprobs: int | None
+    """How many likely tokens to name at each place; None leaves probabilities out."""
 
 
 def whole(completion: Completion, wire: Wire) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def whole(completion: Completion, wire: Wire) -> dict[str, Any]:
         "created": completion.created,
         "model": completion.model,
         "choices": [
-            _choice(index, said, completion.logprobs)
+            _choice(index, said, completion.top_logprobs)
             for index, said in enumerate(completion.answers)
         ],
     }
@@ -41,7 +42,7 @@ def whole(completion: Completion, wire: Wire) -> dict[str, Any]:
     return body
 
 
-def _choice(index: int, said: Answer, logprobs: bool) -> dict[str, Any]:
+def _choice(index: int, said: Answer, top_logprobs: int | None) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": said.text}
     if said.thoughts:
         message["reasoning_content"] = said.thoughts
@@ -57,8 +58,9 @@ def _choice(index: int, said: Answer, logprobs: bool) -> dict[str, Any]:
         "message": message,
         "finish_reason": said.finish,
     }
-    if logprobs:
-        choice["logprobs"] = {"content": [_logprob(piece) for piece in said.pieces()]}
+    if top_logprobs is not None:
+        pieces = said.pieces()
+        choice["logprobs"] = {"content": [_logprob(piece, top_logprobs) for piece in pieces]}
     if said.finish == "content_filter":
         choice["moderation_hit_type"] = "severe_violation"
     return choice
@@ -76,9 +78,13 @@ def _arguments(call: ToolCall) -> str:
     return msgspec.json.encode(call.arguments).decode()
 
 
-def _logprob(piece: str) -> dict[str, Any]:
-    data = list(piece.encode())
-    return {"token": piece, "logprob": -0.125, "bytes": data, "top_logprobs": []}
+def _logprob(piece: str, top: int) -> dict[str, Any]:
+    likely = [_token(piece, -0.125), *(_token(f"{piece}~{n}", -3.0 - n) for n in range(1, top))]
+    return _token(piece, -0.125) | {"top_logprobs": likely[:top]}
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 def events(completion: Completion, wire: Wire, *, include_usage: bool) -> Iterator[Event]:
@@ -100,7 +106,9 @@ def events(completion: Completion, wire: Wire, *, include_usage: bool) -> Iterat
     for index in range(len(completion.answers)):
         delta = {"role": "assistant", "content": ""}
         yield chunk("open", [_piece(index, delta)])
-    for row in zip_longest(*(_deltas(said, completion.logprobs) for said in completion.answers)):
+    for row in zip_longest(
+        *(_deltas(said, completion.top_logprobs) for said in completion.answers)
+    ):
         for index, piece in enumerate(row):
             if piece is not None:
                 yield chunk("delta", [_piece(index, *piece)])
@@ -134,14 +142,17 @@ def _piece(
     return choice
 
 
-def _deltas(said: Answer, logprobs: bool) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+def _deltas(
+    said: Answer, top_logprobs: int | None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     for piece in Answer(text=said.thoughts).pieces():
         yield {"reasoning_content": piece}, None
     for at, call in enumerate(said.calls):
         yield from _call_deltas(at, call)
     member = "refusal" if said.refused else "content"
     for piece in said.pieces():
-        yield {member: piece}, {"content": [_logprob(piece)]} if logprobs else None
+        named = None if top_logprobs is None else {"content": [_logprob(piece, top_logprobs)]}
+        yield {member: piece}, named
 
 
 def _call_deltas(at: int, call: ToolCall) -> Iterator[tuple[dict[str, Any], None]]:

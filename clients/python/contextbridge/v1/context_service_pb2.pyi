@@ -344,7 +344,9 @@ class UpdateContextRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Optional. The fields to change, of those above. Unset means those that are set."""
+        """Optional. The fields to change, of those above; one that is named and empty is cleared.
+        Unset means those that are set.
+        """
 
     def __init__(
         self,
@@ -783,7 +785,7 @@ class TextDelta(_message.Message):
     """The text."""
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.TokenLogprob]:
-        """Its tokens' probabilities, where the request asked for them."""
+        """Its tokens' probabilities, where the request asked for them. Never with `reasoning`."""
 
     def __init__(
         self,
@@ -935,7 +937,9 @@ class ExtraDelta(_message.Message):
     index: _builtins.int
     """The choice it belongs to, from 0."""
     extra_json: _builtins.str
-    """The members, as the text of a JSON object."""
+    """The members, as the text of a JSON object: the choice's own, and under `delta` those of its
+    message. Of a member that comes twice the later counts.
+    """
     def __init__(
         self,
         *,

@@ -165,7 +165,12 @@ Global___GenerateContentRequest: _TypeAlias = GenerateContentRequest  # noqa: Y0
 
 @_typing.final
 class GenerateContentResponse(_message.Message):
-    """An answer, or a piece of it."""
+    """An answer, or a piece of it.
+
+    The pieces of a stream make a whole by joining, for each candidate: neighbouring parts that are
+    plain text of the same `thought` join their text, other parts follow in order; citations and
+    probabilities are appended; what else comes later replaces what came before.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

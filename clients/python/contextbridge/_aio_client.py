@@ -1,0 +1,468 @@
+"""The asyncio client."""
+
+# ruff: noqa: ASYNC109 - A gRPC deadline travels with the call; asyncio.timeout's would not.
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self, Unpack
+
+import grpc
+import grpc.aio
+
+from contextbridge import _requests
+from contextbridge import v1 as pb
+from contextbridge._aio_streams import AsyncChatStream, AsyncContentStream
+from contextbridge._aio_transport import AsyncStubs, AsyncTransport
+from contextbridge._channel import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_KEEPALIVE,
+    DEFAULT_TARGET,
+    Connection,
+    Options,
+    Secret,
+    Timeout,
+    Tls,
+)
+from contextbridge._fold import ChatFold, ContentFold
+from contextbridge._messages import Contents, Messages
+from contextbridge._requests import (
+    CachedContentOptions,
+    ChatOptions,
+    ContextOptions,
+    GenerateOptions,
+)
+from contextbridge._uploads import Source, Upload, opened
+
+
+class AsyncClient:
+    """A client of a contextbridge server, for asyncio.
+
+    It holds one channel and is made to live long; close it, or use `async with`. Every
+    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE; nothing
+    that may cost money is: the server retries upstream where that is safe, and a `request_id` makes
+    a call repeatable.
+
+    Args:
+        target: The server's address, such as `bridge.internal:443`, `dns:///bridge:50051` or
+            `unix:/run/contextbridge.sock`.
+        token: Who the caller is. Goes as `authorization: Bearer …`.
+        upstream_api_key: The caller's own key of upstream, where the server passes it on.
+        tls: True for TLS with gRPC's own roots, or a Tls. False is plain text.
+        insecure_token: Send token and key in plain text to another machine, where something else
+            encrypts the way.
+        keepalive: How often the connection is probed during a call. Servers cut off clients that
+            probe more often than they allow, by default every 5 minutes. None never probes.
+        timeout: The deadline of each call that brings none, streams as a whole. None sets none.
+        connect_timeout: The longest wait for a connection, on the first call and on the one after a
+            call that failed with UNAVAILABLE. 0 does not wait.
+        options: gRPC channel arguments, which go before the client's own.
+
+    Raises ValueError for a token or key that would leave this machine in plain text, and OSError
+    for a certificate that cannot be read.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        token: Secret | None = None,
+        upstream_api_key: Secret | None = None,
+        tls: Tls | bool = False,
+        insecure_token: bool = False,
+        keepalive: timedelta | None = DEFAULT_KEEPALIVE,
+        timeout: Timeout = None,
+        connect_timeout: timedelta | float = DEFAULT_CONNECT_TIMEOUT,
+        options: Options = (),
+    ) -> None:
+        self._transport = AsyncTransport(
+            Connection(
+                target,
+                token=token,
+                upstream_api_key=upstream_api_key,
+                tls=tls,
+                insecure_token=insecure_token,
+                keepalive=keepalive,
+                timeout=timeout,
+                connect_timeout=connect_timeout,
+                options=options,
+            )
+        )
+
+    # Connecting
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The gRPC channel. It belongs to the event loop that first used it."""
+        return self._transport.channel
+
+    @property
+    def stubs(self) -> AsyncStubs:
+        """The generated stubs, for whatever this class leaves out."""
+        return self._transport.stubs
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries: the token and the key."""
+        return self._transport.connection.metadata()
+
+    async def close(self) -> None:
+        """Ends the calls that are open and closes the channel."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Contexts
+
+    async def create_context(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        timeout: Timeout = None,
+        **options: Unpack[ContextOptions],
+    ) -> pb.CreateContextResponse:
+        """Makes a context, which upstream charges for until its binding lapses.
+
+        Without `request_id` a repeated call makes, and pays for, a second one.
+
+        Args:
+            model: The model that the context is for.
+            messages: The prefix, at least one message.
+            timeout: The deadline; None means the client's.
+            options: What ContextOptions lists.
+        """
+        request = _requests.create_context(model, messages, options)
+        return await self._transport.unary(self.stubs.contexts.CreateContext, request, timeout)
+
+    async def get_context(
+        self, context: str | pb.Context, *, timeout: Timeout = None
+    ) -> pb.Context:
+        """Returns a context as it is now."""
+        request = pb.GetContextRequest(id=_requests.context_id(context))
+        response = await self._transport.unary(self.stubs.contexts.GetContext, request, timeout)
+        return response.context
+
+    async def list_contexts(
+        self,
+        *,
+        model: str = "",
+        state: pb.ContextState.ValueType = pb.CONTEXT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: Timeout = None,
+    ) -> AsyncIterator[pb.Context]:
+        """Iterates over the caller's contexts, the newest first, page by page.
+
+        Args:
+            model: Only contexts of this model.
+            state: Only contexts in this state.
+            page_size: How many to fetch at once, at most 1,000. 0 means 50.
+            timeout: The deadline of each page; None means the client's.
+        """
+        request = pb.ListContextsRequest(model=model, state=state, page_size=page_size)
+        while True:
+            page = await self._transport.unary(self.stubs.contexts.ListContexts, request, timeout)
+            for context in page.contexts:
+                yield context
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_context(
+        self,
+        context: str | pb.Context,
+        *,
+        ttl: timedelta | None = None,
+        expire_time: datetime | None = None,
+        retention: timedelta | None = None,
+        display_name: str | None = None,
+        timeout: Timeout = None,
+    ) -> pb.Context:
+        """Changes how long a context lives, or its name, and returns it. None leaves a field alone.
+
+        Args:
+            context: The context or its id.
+            ttl: The binding's new life, from now. Not with `expire_time`.
+            expire_time: When the binding lapses, with its time zone.
+            retention: How long after its last use the context can still be brought back.
+            display_name: The new name; empty takes it away.
+            timeout: The deadline; None means the client's.
+        """
+        request = _requests.update_context(
+            context,
+            ttl=ttl,
+            expire_time=expire_time,
+            retention=retention,
+            display_name=display_name,
+        )
+        response = await self._transport.unary(self.stubs.contexts.UpdateContext, request, timeout)
+        return response.context
+
+    async def delete_context(self, context: str | pb.Context, *, timeout: Timeout = None) -> None:
+        """Deletes a context and what was stored of it."""
+        request = pb.DeleteContextRequest(id=_requests.context_id(context))
+        await self._transport.unary(self.stubs.contexts.DeleteContext, request, timeout)
+
+    # Chats
+
+    def chat(
+        self,
+        context: str | pb.Context,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncChatStream:
+        """Continues from a context and streams the answer; the call begins when it is read.
+
+        Args:
+            context: A context, or any upstream id.
+            messages: What is new; the last message is not the assistant's.
+            model: The context's model. None takes it from `context`; an id needs it (TypeError).
+            timeout: The deadline of the whole stream; None means the client's.
+            options: What ChatOptions lists.
+        """
+        request = _requests.chat(context, messages, model, options)
+        method = self.stubs.contexts.ChatWithContext
+        return AsyncChatStream(self._transport, method, request, ChatFold(), timeout)
+
+    async def complete_chat(
+        self,
+        context: str | pb.Context,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout = None,
+        **options: Unpack[ChatOptions],
+    ) -> pb.CompleteChatWithContextResponse:
+        """Continues from a context and returns the whole answer: `chat` without the stream."""
+        request = _requests.chat(context, messages, model, options)
+        return await self._transport.unary(
+            self.stubs.contexts.CompleteChatWithContext, request, timeout
+        )
+
+    # Gemini
+
+    async def generate_content(
+        self,
+        model: str,
+        contents: Contents,
+        *,
+        timeout: Timeout = None,
+        **options: Unpack[GenerateOptions],
+    ) -> pb.GenerateContentResponse:
+        """Returns a whole answer. A prompt that was blocked is an answer without candidates.
+
+        Args:
+            model: The model, such as `gemini-2.5-flash`.
+            contents: The conversation.
+            timeout: The deadline; None means the client's.
+            options: What GenerateOptions lists.
+        """
+        request = _requests.generate(model, contents, options)
+        return await self._transport.unary(self.stubs.gemini.GenerateContent, request, timeout)
+
+    def stream_generate_content(
+        self,
+        model: str,
+        contents: Contents,
+        *,
+        timeout: Timeout = None,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncContentStream:
+        """Streams an answer: `generate_content` piece by piece. The call begins when it is read."""
+        request = _requests.generate(model, contents, options)
+        method = self.stubs.gemini.StreamGenerateContent
+        return AsyncContentStream(self._transport, method, request, ContentFold(), timeout)
+
+    async def count_tokens(
+        self,
+        model: str,
+        contents: Contents,
+        *,
+        timeout: Timeout = None,
+        **options: Unpack[GenerateOptions],
+    ) -> pb.CountTokensResponse:
+        """Counts the tokens of what `generate_content` would send. Costs nothing."""
+        request = _requests.count_tokens(model, contents, options)
+        return await self._transport.unary(self.stubs.gemini.CountTokens, request, timeout)
+
+    # Cached contents
+
+    async def create_cached_content(
+        self,
+        model: str,
+        contents: Contents,
+        *,
+        timeout: Timeout = None,
+        **options: Unpack[CachedContentOptions],
+    ) -> pb.CachedContent:
+        """Makes a cached content, which upstream charges for until it ends.
+
+        Args:
+            model: The model that it is for.
+            contents: The content to keep.
+            timeout: The deadline; None means the client's.
+            options: What CachedContentOptions lists.
+        """
+        request = _requests.create_cached_content(model, contents, options)
+        method = self.stubs.cached_contents.CreateCachedContent
+        response = await self._transport.unary(method, request, timeout)
+        return response.cached_content
+
+    async def get_cached_content(self, name: str, *, timeout: Timeout = None) -> pb.CachedContent:
+        """Returns a cached content's metadata; its content cannot be read back."""
+        request = pb.GetCachedContentRequest(name=name)
+        method = self.stubs.cached_contents.GetCachedContent
+        response = await self._transport.unary(method, request, timeout)
+        return response.cached_content
+
+    async def list_cached_contents(
+        self, *, page_size: int = 0, timeout: Timeout = None
+    ) -> AsyncIterator[pb.CachedContent]:
+        """Iterates over the cached contents' metadata, page by page.
+
+        Args:
+            page_size: How many to fetch at once, at most 1,000. 0 means upstream's default.
+            timeout: The deadline of each page; None means the client's.
+        """
+        request = pb.ListCachedContentsRequest(page_size=page_size)
+        while True:
+            method = self.stubs.cached_contents.ListCachedContents
+            page = await self._transport.unary(method, request, timeout)
+            for cached_content in page.cached_contents:
+                yield cached_content
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_cached_content(
+        self,
+        name: str,
+        *,
+        ttl: timedelta | None = None,
+        expire_time: datetime | None = None,
+        timeout: Timeout = None,
+    ) -> pb.CachedContent:
+        """Changes when a cached content ends, by one of `ttl` and `expire_time`, and returns it."""
+        request = _requests.update_cached_content(name, ttl=ttl, expire_time=expire_time)
+        method = self.stubs.cached_contents.UpdateCachedContent
+        response = await self._transport.unary(method, request, timeout)
+        return response.cached_content
+
+    async def delete_cached_content(self, name: str, *, timeout: Timeout = None) -> None:
+        """Deletes a cached content."""
+        request = pb.DeleteCachedContentRequest(name=name)
+        await self._transport.unary(
+            self.stubs.cached_contents.DeleteCachedContent, request, timeout
+        )
+
+    # Files
+
+    async def upload_file(
+        self,
+        source: Source,
+        *,
+        mime_type: str | None = None,
+        display_name: str = "",
+        name: str = "",
+        size_bytes: int | None = None,
+        timeout: Timeout = None,
+    ) -> pb.File:
+        """Uploads a file and returns what is known of it. A video may be STATE_PROCESSING at first.
+
+        Args:
+            source: A path, the bytes, or an open binary file, which is read from where it stands,
+                in a thread.
+            mime_type: The IANA media type. None guesses it from a path's name.
+            display_name: A name for people, at most 512 characters.
+            name: `files/…`. Empty lets upstream choose.
+            size_bytes: The size. Needed only for a file that cannot seek.
+            timeout: The deadline; None means the client's.
+
+        Raises OSError where the file cannot be read, and ValueError where the media type or the
+        size is neither given nor known.
+        """
+        opening = opened(
+            source,
+            mime_type=mime_type,
+            size_bytes=size_bytes,
+            display_name=display_name,
+            name=name,
+        )
+        deadline = await self._transport.begin(timeout)
+        with opening as upload:
+            call = self.stubs.files.UploadFile(
+                timeout=deadline.remaining(), metadata=self.metadata()
+            )
+            writing = asyncio.create_task(_write(call, upload))
+
+            def stop(_: object) -> None:
+                # A write that fails would replace the status that ended the call by its own.
+                writing.cancel()
+
+            call.add_done_callback(stop)
+            try:
+                await asyncio.wait({writing})
+                if not writing.cancelled() and (failure := writing.exception()):
+                    raise failure
+                response = await call
+            except grpc.RpcError as error:
+                raise self._transport.failed(error) from error
+            finally:
+                call.cancel()
+        return response.file
+
+    async def get_file(self, name: str, *, timeout: Timeout = None) -> pb.File:
+        """Returns a file's metadata."""
+        response = await self._transport.unary(
+            self.stubs.files.GetFile, pb.GetFileRequest(name=name), timeout
+        )
+        return response.file
+
+    async def list_files(
+        self, *, page_size: int = 0, timeout: Timeout = None
+    ) -> AsyncIterator[pb.File]:
+        """Iterates over the files' metadata, page by page.
+
+        Args:
+            page_size: How many to fetch at once, at most 100. 0 means upstream's default.
+            timeout: The deadline of each page; None means the client's.
+        """
+        request = pb.ListFilesRequest(page_size=page_size)
+        while True:
+            page = await self._transport.unary(self.stubs.files.ListFiles, request, timeout)
+            for file in page.files:
+                yield file
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete_file(self, name: str, *, timeout: Timeout = None) -> None:
+        """Deletes a file."""
+        await self._transport.unary(
+            self.stubs.files.DeleteFile, pb.DeleteFileRequest(name=name), timeout
+        )
+
+
+async def _write(
+    call: "grpc.aio.StreamUnaryCall[pb.UploadFileRequest, pb.UploadFileResponse]", upload: Upload
+) -> None:
+    # Written here: gRPC would turn the OSError of an iterator into a cancellation.
+    try:
+        await call.write(upload.first())
+        while message := await asyncio.to_thread(upload.next):
+            await call.write(message)
+        await call.done_writing()
+    except (grpc.RpcError, asyncio.InvalidStateError):
+        pass  # The call has ended early; its status says why.

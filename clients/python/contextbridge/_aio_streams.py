@@ -1,0 +1,203 @@
+"""The asyncio streams: an answer on its way, and its whole."""
+
+import asyncio
+import copy
+import warnings
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from contextbridge import v1 as pb
+from contextbridge._aio_transport import AsyncTransport
+from contextbridge._channel import Timeout
+from contextbridge._errors import ContextBridgeError, incomplete
+from contextbridge._fold import Fold
+
+_RequestT = TypeVar("_RequestT", bound=pb.ChatWithContextRequest | pb.GenerateContentRequest)
+_EventT = TypeVar("_EventT")
+_AnswerT = TypeVar("_AnswerT")
+
+
+class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
+    """An answer on its way: an async iterator over its events, as the server sends them.
+
+    The call begins with the first event asked for, or on entering `async with`. Leaving that, or
+    calling `aclose`, before the end cancels it, and upstream's work with it. A stream that is
+    dropped before its end is cancelled too, with a ResourceWarning.
+
+    Iterating raises ContextBridgeError where the call fails, and where it ends well without its
+    last event; asyncio.CancelledError once it was cancelled. One task reads a stream at a time.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        method: "grpc.aio.UnaryStreamMultiCallable[_RequestT, _EventT]",
+        request: _RequestT,
+        fold: Fold[_EventT, _AnswerT],
+        timeout: Timeout,
+    ) -> None:
+        self._transport = transport
+        self._method = method
+        self._request = request
+        self._fold = fold
+        self._timeout = timeout
+        # Events before the first one asked for are not here: there is no whole answer to fold.
+        if request.resume_after > fold.sequence:
+            fold.whole = False
+        self._call: grpc.aio.UnaryStreamCall[_RequestT, _EventT] | None = None
+        self._events: AsyncIterator[_EventT] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: ContextBridgeError | None = None
+        self._cancelled = False
+        self._ended = False
+
+    @property
+    def sequence(self) -> int:
+        """The place of the newest event in its generation, from 1. 0 before the first."""
+        return self._fold.sequence
+
+    async def _begin(self) -> AsyncIterator[_EventT]:
+        if self._cancelled:
+            raise asyncio.CancelledError
+        if self._events is None:
+            self._loop = asyncio.get_running_loop()
+            self._call = await self._transport.open(self._method, self._request, self._timeout)
+            self._events = aiter(self._call)
+            if self._cancelled:  # By another task, during the wait for a connection.
+                self._call.cancel()
+        return self._events
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _EventT:
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            event = await anext(await self._begin())
+        except StopAsyncIteration:
+            self._ended = True
+            if self._fold.complete:
+                raise
+            self._failure = incomplete(self._fold.last_event)
+            raise self._failure from None
+        except grpc.RpcError as error:
+            self._failure = self._transport.failed(error)
+            raise self._failure from error
+        except BaseException:  # Cancellation above all: nobody will read on.
+            self.cancel()
+            raise
+        self._fold.add(event)
+        return event
+
+    def text(self, index: int = 0) -> AsyncIterator[str]:
+        """Iterates over the pieces of one choice's text, none of them empty, thoughts left out.
+
+        It reads the stream's own events: what it has read, the stream does not give again.
+
+        Args:
+            index: The choice or candidate, from 0.
+        """
+        return _AsyncText(self, self._fold, index)
+
+    async def answer(self) -> _AnswerT:
+        """Reads to the end and returns the whole answer, events that were read before included.
+
+        Raises ContextBridgeError as iterating does, and ValueError on a stream that was begun with
+        `resume_after`, because its beginning is not here.
+        """
+        if not self._fold.whole:
+            msg = "a stream begun with resume_after has no whole answer; use resume()"
+            raise ValueError(msg)
+        async for _ in self:
+            pass
+        return self._fold.answer()
+
+    def resume(self, *, timeout: Timeout = None) -> Self:
+        """Returns a stream that goes on after the newest event, at no cost. This one is cancelled.
+
+        Its `answer` holds the events of both. Raises ValueError where the call had no `request_id`.
+        Reading raises ContextBridgeError (`ERROR_REASON_NOT_RESUMABLE`) where the generation is not
+        kept.
+        """
+        if not self._request.request_id:
+            msg = "only a call with a request_id can be resumed"
+            raise ValueError(msg)
+        self.cancel()
+        request = copy.deepcopy(self._request)
+        request.resume_after = max(self.sequence, request.resume_after)
+        return type(self)(self._transport, self._method, request, self._fold, timeout)
+
+    def cancel(self) -> None:
+        """Ends the call, and upstream's work with it. Does nothing after the end."""
+        if self._ended or self._failure is not None:
+            return
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+    async def aclose(self) -> None:
+        """Cancels the call where it has not ended."""
+        self.cancel()
+
+    async def __aenter__(self) -> Self:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # grpc.aio keeps every call that is open: dropping this object alone would end nothing.
+        call, loop = getattr(self, "_call", None), getattr(self, "_loop", None)
+        if call is None or loop is None or self._cancelled or call.done():
+            return
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call.cancel)
+        if not self._fold.complete:
+            warnings.warn(f"unclosed stream {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+
+class _AsyncText(Generic[_EventT]):
+    """The text of a stream. No generator: one that is dropped is closed at the loop's leisure."""
+
+    def __init__(
+        self, events: AsyncIterator[_EventT], fold: Fold[_EventT, object], index: int
+    ) -> None:
+        self._events = events
+        self._fold = fold
+        self._index = index
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        async for event in self._events:
+            if piece := self._fold.text(event, self._index):
+                return piece
+        raise StopAsyncIteration
+
+
+class AsyncChatStream(
+    AsyncStream[
+        pb.ChatWithContextRequest, pb.ChatWithContextResponse, pb.CompleteChatWithContextResponse
+    ]
+):
+    """A chat's answer on its way: `started`, its pieces, `completed`."""
+
+
+class AsyncContentStream(
+    AsyncStream[pb.GenerateContentRequest, pb.GenerateContentResponse, pb.GenerateContentResponse]
+):
+    """A Gemini answer on its way, piece by piece."""

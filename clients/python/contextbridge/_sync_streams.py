@@ -1,0 +1,183 @@
+"""The blocking streams: an answer on its way, and its whole."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+import grpc
+
+from contextbridge import v1 as pb
+from contextbridge._channel import Timeout
+from contextbridge._errors import ContextBridgeError, cancelled, incomplete
+from contextbridge._fold import Fold
+from contextbridge._sync_transport import Transport
+
+if TYPE_CHECKING:
+    from grpc import _CallIterator  # Of the type hints alone: grpc does not name it.
+
+_RequestT = TypeVar("_RequestT", bound=pb.ChatWithContextRequest | pb.GenerateContentRequest)
+_EventT = TypeVar("_EventT")
+_AnswerT = TypeVar("_AnswerT")
+
+
+class Stream(Generic[_RequestT, _EventT, _AnswerT]):
+    """An answer on its way: an iterator over its events, as the server sends them.
+
+    The call begins with the first event asked for, or on entering `with`. Leaving that, or calling
+    `close`, before the end cancels it, and upstream's work with it. A stream that is dropped before
+    its end is cancelled too, with a ResourceWarning.
+
+    Iterating raises ContextBridgeError where the call fails, and where it ends well without its
+    last event; ContextBridgeError with code CANCELLED once it was cancelled. One thread reads a
+    stream at a time; any thread may cancel it.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        method: "grpc.UnaryStreamMultiCallable[_RequestT, _EventT]",
+        request: _RequestT,
+        fold: Fold[_EventT, _AnswerT],
+        timeout: Timeout,
+    ) -> None:
+        self._transport = transport
+        self._method = method
+        self._request = request
+        self._fold = fold
+        self._timeout = timeout
+        # Events before the first one asked for are not here: there is no whole answer to fold.
+        if request.resume_after > fold.sequence:
+            fold.whole = False
+        self._call: _CallIterator[_EventT] | None = None
+        self._events: Iterator[_EventT] | None = None
+        self._failure: ContextBridgeError | None = None
+        self._cancelled = False
+        self._ended = False
+
+    @property
+    def sequence(self) -> int:
+        """The place of the newest event in its generation, from 1. 0 before the first."""
+        return self._fold.sequence
+
+    def _begin(self) -> Iterator[_EventT]:
+        if self._cancelled:
+            raise cancelled()
+        if self._events is None:
+            self._call = self._transport.open(self._method, self._request, self._timeout)
+            self._events = iter(self._call)
+            if self._cancelled:  # By another thread, which did not see the call yet.
+                self._call.cancel()
+        return self._events
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _EventT:
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            raise StopIteration
+        try:
+            event = next(self._begin())
+        except StopIteration:
+            self._ended = True
+            if self._fold.complete:
+                raise
+            self._failure = incomplete(self._fold.last_event)
+            raise self._failure from None
+        except grpc.RpcError as error:
+            self._failure = self._transport.failed(error)
+            raise self._failure from error
+        except BaseException:  # Ctrl-C above all: nobody will read on.
+            self.cancel()
+            raise
+        self._fold.add(event)
+        return event
+
+    def text(self, index: int = 0) -> Iterator[str]:
+        """Iterates over the pieces of one choice's text, none of them empty, thoughts left out.
+
+        It reads the stream's own events: what it has read, the stream does not give again.
+
+        Args:
+            index: The choice or candidate, from 0.
+        """
+        for event in self:
+            if piece := self._fold.text(event, index):
+                yield piece
+
+    def answer(self) -> _AnswerT:
+        """Reads to the end and returns the whole answer, events that were read before included.
+
+        Raises ContextBridgeError as iterating does, and ValueError on a stream that was begun with
+        `resume_after`, because its beginning is not here.
+        """
+        if not self._fold.whole:
+            msg = "a stream begun with resume_after has no whole answer; use resume()"
+            raise ValueError(msg)
+        for _ in self:
+            pass
+        return self._fold.answer()
+
+    def resume(self, *, timeout: Timeout = None) -> Self:
+        """Returns a stream that goes on after the newest event, at no cost. This one is cancelled.
+
+        Its `answer` holds the events of both. Raises ValueError where the call had no `request_id`.
+        Reading raises ContextBridgeError (`ERROR_REASON_NOT_RESUMABLE`) where the generation is not
+        kept.
+        """
+        if not self._request.request_id:
+            msg = "only a call with a request_id can be resumed"
+            raise ValueError(msg)
+        self.cancel()
+        request = copy.deepcopy(self._request)
+        request.resume_after = max(self.sequence, request.resume_after)
+        return type(self)(self._transport, self._method, request, self._fold, timeout)
+
+    def cancel(self) -> None:
+        """Ends the call, and upstream's work with it. Does nothing after the end."""
+        if self._ended or self._failure is not None:
+            return
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+    def close(self) -> None:
+        """Cancels the call where it has not ended."""
+        self.cancel()
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is None or self._cancelled or self._ended or self._failure is not None:
+            return
+        call.cancel()
+        if not self._fold.complete:
+            warnings.warn(f"unclosed stream {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+
+class ChatStream(
+    Stream[
+        pb.ChatWithContextRequest, pb.ChatWithContextResponse, pb.CompleteChatWithContextResponse
+    ]
+):
+    """A chat's answer on its way: `started`, its pieces, `completed`."""
+
+
+class ContentStream(
+    Stream[pb.GenerateContentRequest, pb.GenerateContentResponse, pb.GenerateContentResponse]
+):
+    """A Gemini answer on its way, piece by piece."""

@@ -1,0 +1,105 @@
+"""The blocking channel and its stubs: connecting, calling, failing."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+
+from contextbridge import v1 as pb
+from contextbridge._channel import Connection, Deadline, Timeout
+from contextbridge._errors import ContextBridgeError
+
+if TYPE_CHECKING:
+    from grpc import _CallIterator  # Of the type hints alone: grpc does not name it.
+
+_RequestT = TypeVar("_RequestT")
+_ResponseT = TypeVar("_ResponseT")
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """The generated stubs on a client's channel.
+
+    Pass `metadata=client.metadata()` to each call, and read its error with
+    `ContextBridgeError.from_rpc_error`.
+    """
+
+    contexts: pb.ContextServiceStub
+    gemini: pb.GeminiServiceStub
+    cached_contents: pb.CachedContentServiceStub
+    files: pb.FileServiceStub
+
+
+class Transport:
+    """One channel, and what goes with every call on it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.channel = (
+            grpc.insecure_channel(connection.target, connection.options)
+            if connection.credentials is None
+            else grpc.secure_channel(connection.target, connection.credentials, connection.options)
+        )
+        self.stubs = Stubs(
+            contexts=pb.ContextServiceStub(self.channel),
+            gemini=pb.GeminiServiceStub(self.channel),
+            cached_contents=pb.CachedContentServiceStub(self.channel),
+            files=pb.FileServiceStub(self.channel),
+        )
+        # Waits for a connection, and costs nothing; any answer will do. gRPC's own way to wait
+        # leaves a thread behind, which fails aloud when the channel is closed soon after.
+        self._probe: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(
+            "/grpc.health.v1.Health/Check"
+        )
+        self._connected = False
+
+    def close(self) -> None:
+        """Ends the calls that are open and closes the channel."""
+        self.channel.close()
+
+    def begin(self, timeout: Timeout) -> Deadline:
+        """Returns the deadline of a call that begins now, after a wait for a connection.
+
+        Without one in time the call goes ahead: its error then says why there is none.
+        """
+        deadline = self.connection.deadline(timeout)
+        if not self._connected:
+            try:
+                self._probe(b"", timeout=deadline.for_connecting(), wait_for_ready=True)
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    return deadline
+            self._connected = True
+        return deadline
+
+    def failed(self, error: grpc.RpcError) -> ContextBridgeError:
+        """Reads the error of a call."""
+        failure = ContextBridgeError.from_rpc_error(error)
+        if failure.code is grpc.StatusCode.UNAVAILABLE:
+            self._connected = False
+        return failure
+
+    def unary(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Any, _ResponseT]",
+        request: object,
+        timeout: Timeout,
+    ) -> _ResponseT:
+        """Makes a call with one answer."""
+        deadline = self.begin(timeout)
+        try:
+            return method(
+                request, timeout=deadline.remaining(), metadata=self.connection.metadata()
+            )
+        except grpc.RpcError as error:
+            raise self.failed(error) from error
+
+    def open(
+        self,
+        method: "grpc.UnaryStreamMultiCallable[_RequestT, _ResponseT]",
+        request: _RequestT,
+        timeout: Timeout,
+    ) -> "_CallIterator[_ResponseT]":
+        """Begins a call with a stream of answers."""
+        deadline = self.begin(timeout)
+        return method(request, timeout=deadline.remaining(), metadata=self.connection.metadata())
