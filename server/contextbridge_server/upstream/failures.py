@@ -17,6 +17,7 @@ from contextbridge import v1 as pb
 
 from ..errors import BridgeError, malformed
 
+BOM = b"\xef\xbb\xbf"
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
 BY_CODE: Mapping[str, Reason] = {
@@ -261,7 +262,7 @@ def _failure(status: int, headers: Mapping[str, str], fault: Fault | None) -> Br
     reason = _reason(status, fault)
     metadata = {
         "httpStatus": str(status),
-        "upstreamCode": next((c for c in (*fault.codes, fault.google_status) if c), ""),
+        "upstreamCode": _word(fault),
         "upstreamMessage": message,
         "upstreamRequestId": request_id,
     }
@@ -274,6 +275,12 @@ def _failure(status: int, headers: Mapping[str, str], fault: Fault | None) -> Br
         retry_after=_retry_after(headers, fault),
         http_status=status,
     )
+
+
+def _word(fault: Fault) -> str:
+    """Return upstream's own name of the failure: a word if there is one, a number otherwise."""
+    words = [code for code in (*fault.codes, fault.google_status) if code]
+    return next((word for word in words if not word.isdigit()), words[0] if words else "")
 
 
 def _reason(status: int, fault: Fault) -> Reason:
@@ -390,7 +397,7 @@ def decode_object(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
             "Upstream answered with success and no content.",
         )
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed("it is no JSON") from error
     if failure := failure_in_object(value, headers):

@@ -60,6 +60,8 @@ httpx-aiohttp calls a lost connection a ConnectTimeout, as if nothing had been s
 exception behind it tells the two apart.
 """
 
+LARGE_BODY_BYTES = 1024**2
+SLICE_BYTES = 256 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 DRAIN_TIMEOUT = timedelta(milliseconds=100)
 DONE = b"[DONE]"
@@ -183,7 +185,9 @@ class HttpUpstream:
             request.method,
             self._url(request.surface, request.path, request.query),
             headers=self._headers(request, terms),
-            content=request.body,
+            content=request.body
+            if len(request.body) <= LARGE_BODY_BYTES
+            else _slices(request.body),
             extensions=self._extensions,
         )
         with _transport_failures():
@@ -206,6 +210,7 @@ class HttpUpstream:
             ("Accept-Encoding", "identity"),
             ("User-Agent", f"contextbridge/{__version__}"),
             ("X-Client-Request-Id", terms.request_id),
+            ("Content-Length", str(len(request.body))),
             *request.headers,
         ]
         if request.surface is not Surface.UPLOAD:
@@ -262,6 +267,12 @@ async def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     with _transport_failures():
         async for piece in source:
             yield piece
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a large body piece by piece, so that other calls get their turns in between."""
+    for start in range(0, len(body), SLICE_BYTES):
+        yield body[start : start + SLICE_BYTES]
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -1,0 +1,96 @@
+"""The README's calls, run as they stand there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+ADDRESS = "127.0.0.1:50051"
+
+
+def blocks(language: str, heading: str) -> list[str]:
+    """Return the code blocks of a language under a heading."""
+    section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def answer_in(output: str) -> str:
+    """Return the text of a stream's content events, joined."""
+    return "".join(re.findall(r'"text": "(.*)"\n', output))
+
+
+@pytest.fixture(name="shell")
+def shell_fixture(grpcurl: Path, served: str):
+    """Return what runs a shell script of the README against the served bridge."""
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script.replace(ADDRESS, served)],
+            env=os.environ | {"PATH": f"{grpcurl.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_first_calls_stream_an_answer_that_depends_on_the_context(shell):
+    (script,) = blocks("sh", "A streaming answer")
+
+    output = shell(script)
+
+    assert "contextbridge.v1.GeminiService\n" in output
+    assert "rpc ChatWithContext" in output
+    assert "You keep the lighthouse at Oban." in answer_in(output)
+    assert '"completed"' in output
+    assert '"cached_tokens": "9"' in output
+
+
+def test_the_printed_answer_is_what_the_call_gives(shell):
+    (script,) = blocks("sh", "A streaming answer")
+    (shown,) = blocks("json", "A streaming answer")
+
+    output = shell(script)
+
+    (text,) = re.findall(r'"text": "(.*)"}}', shown)
+    assert answer_in(output) == text
+
+
+def test_the_gemini_calls_generate_stream_and_use_a_cached_content(shell):
+    (script,) = blocks("sh", "Gemini-native")
+
+    output = shell(script)
+
+    assert "Name one sea bird." in output
+    assert '"sequence": "10"' in output
+    assert '"cached_content_token_count"' in output
+
+
+def test_the_protoset_stands_in_for_reflection(shell):
+    protoset = README.parent / "protos" / "contextbridge.protoset"
+
+    output = shell(f"grpcurl -protoset {protoset} describe contextbridge.v1.Context")
+
+    assert "Opaque, at most 512 characters." in output
+
+
+async def test_the_python_example_prints_the_answer(served: str):
+    (example,) = blocks("python", "From a program")
+
+    done = subprocess.run(
+        [os.sys.executable, "-c", example.replace(ADDRESS, served)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "You keep the lighthouse at Oban." in done.stdout
