@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -44,6 +46,7 @@ async def _bridge(upstream: str, **settings: Any) -> AsyncIterator[grpc.aio.Chan
     async with running_server(Settings(**given)) as server:
         options = [("grpc.max_receive_message_length", -1)]
         async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+            channel.address = server.address
             yield channel
 
 
@@ -80,23 +83,65 @@ def serving_fixture() -> Callable[..., AbstractContextManager[str]]:
     return serving
 
 
+@pytest.fixture(name="serving_process", scope="session")
+def serving_process_fixture() -> Callable[..., AbstractContextManager[tuple[int, str]]]:
+    """Return what does the same and yields the process's id too."""
+    return serving_process
+
+
 @contextmanager
 def serving(*flags: str) -> Iterator[str]:
     """Run `contextbridge serve` on a free port; yield its address; stop it by SIGTERM."""
+    with serving_process(*flags) as (_, address):
+        yield address
+
+
+@pytest.fixture(name="serving_logged", scope="session")
+def serving_logged_fixture() -> Callable[
+    ..., AbstractContextManager[tuple[str, Callable[[], str]]]
+]:
+    """Return what does the same and yields the address and what reads the log so far."""
+    return serving_logged
+
+
+@contextmanager
+def serving_process(*flags: str) -> Iterator[tuple[int, str]]:
+    """Run `contextbridge serve` on a free port; yield its id and address; stop it by SIGTERM."""
+    with started(*flags) as (process, address, _):
+        yield process.pid, address
+
+
+@contextmanager
+def serving_logged(*flags: str, **environment: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Run `contextbridge serve` on a free port; yield its address and what reads its log."""
+    with started(*flags, **environment) as (_, address, log):
+        yield address, log.read_text
+
+
+@contextmanager
+def started(
+    *flags: str, **environment: str
+) -> Iterator[tuple["subprocess.Popen[bytes]", str, Path]]:
+    """Run `contextbridge serve` on a free port; yield process, address and log; stop it."""
     command = [COMMAND, "serve", "--listen", "127.0.0.1:0", "--drain-grace", "1s", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # A file takes any amount of log lines; a pipe that nobody reads would fill and block.
+    with (
+        tempfile.NamedTemporaryFile("ab") as log,
+        subprocess.Popen(command, stdout=log, env=os.environ | environment) as process,
+    ):
         try:
-            yield _address(process)
+            yield process, _address(process, Path(log.name)), Path(log.name)
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
 
 
-def _address(process: "subprocess.Popen[str]") -> str:
-    for line in process.stdout or ():
-        event = json.loads(line)
-        if event["event"] == "server.started":
-            return str(event["address"])
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    while process.poll() is None:
+        for line in log.read_text().splitlines():
+            if '"server.started"' in line and line.endswith("}"):
+                return str(json.loads(line)["address"])
+        time.sleep(0.01)
     raise AssertionError("the server did not start")
 
 

@@ -34,7 +34,7 @@ def read_callers(path: Path) -> Mapping[str, Caller]:
         OSError: The file cannot be read.
     """
     callers: dict[str, Caller] = {}
-    for number, entry in enumerate(tomllib.loads(path.read_text()).get("callers", ()), 1):
+    for number, entry in enumerate(_entries(path), 1):
         place = f"callers_file: entry {number}"
         name, tenant, digest = (str(entry.get(k, "")) for k in ("name", "tenant", "token_sha256"))
         if not (name and tenant):
@@ -46,3 +46,13 @@ def read_callers(path: Path) -> Mapping[str, Caller]:
     if not callers:
         raise ValueError("callers_file: it names no callers")
     return callers
+
+
+def _entries(path: Path) -> list[dict[str, object]]:
+    try:
+        entries = tomllib.loads(path.read_text()).get("callers", [])
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"callers_file: {error}") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("callers_file: its entries are [[callers]] tables")
+    return entries

@@ -65,15 +65,29 @@ def failure_fixture() -> Callable[[Awaitable[Any]], Awaitable[Failure]]:
     """Return what awaits a call that must fail, and gives its failure."""
 
     async def failure(call: Any) -> Failure:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            if hasattr(call, "__aiter__"):
-                async for _ in call:
-                    pass
-            else:
-                await call
-        return failure_of(caught.value)
+        return (await drained(call))[1]
 
     return failure
+
+
+@pytest.fixture(name="caught")
+def caught_fixture() -> Callable[[Any], Awaitable[tuple[list[Any], Failure]]]:
+    """Return what reads a stream that must fail, and gives its messages and its failure."""
+    return drained
+
+
+async def drained(call: Any) -> tuple[list[Any], Failure]:
+    """Read a call that must fail; return what came, and how it failed."""
+    messages: list[Any] = []
+    try:
+        if hasattr(call, "__aiter__"):
+            async for message in call:
+                messages.append(message)  # noqa: PERF401 - what came must survive the failure
+        else:
+            messages.append(await call)
+    except grpc.aio.AioRpcError as error:
+        return messages, failure_of(error)
+    raise AssertionError("the call did not fail")
 
 
 @pytest.fixture(name="contexts")

@@ -184,6 +184,7 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
 MAX_MESSAGE_BYTES = 600
 MAX_METADATA_VALUE_BYTES = 600
 MAX_VIOLATION_BYTES = 2_400
+MAX_FIELD_BYTES = 400
 """Trailers are kept below the 8 KiB that clients accept by default, once they are encoded:
 percent-encoding triples a message, base64 adds a third to the details."""
 
@@ -230,12 +231,14 @@ def _bad_request(error: BridgeError) -> error_details_pb2.BadRequest:
     bad_request = error_details_pb2.BadRequest()
     size = 0
     for place, violation in enumerate(error.violations):
-        size += len(violation.field.encode()) + len(violation.description) + 8
+        field = _cut(violation.field, MAX_FIELD_BYTES)
+        description = _cut(violation.description, MAX_FIELD_BYTES)
+        size += len(field.encode()) + len(description.encode()) + 8
         if size > MAX_VIOLATION_BYTES:
             left = len(error.violations) - place
             bad_request.field_violations.add(field="", description=f"And {left} more.")
             break
-        bad_request.field_violations.add(field=violation.field, description=violation.description)
+        bad_request.field_violations.add(field=field, description=description)
     return bad_request
 
 

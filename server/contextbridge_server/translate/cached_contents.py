@@ -5,11 +5,11 @@ from urllib.parse import urlencode
 from contextbridge import v1 as pb
 
 from ..upstream.port import Surface, UpstreamRequest
-from .gemini_json import to_json
+from .gemini_json import member_names, to_json
 from .gemini_request import check_contents, check_instruction
 from .json_values import encode, merge_extra_body
 from .limits import Limits
-from .paths import model_path, resource_path
+from .paths import model_name, model_path, resource_path
 from .times import timedelta_of
 from .violations import Violations, is_set
 
@@ -34,8 +34,8 @@ def create_cached_content_request(
     field = "cached_content"
     for name in OUTPUT_ONLY:
         given.ClearField(name)  # type: ignore[arg-type] # the names are of this message's fields
-    path = model_path(f"{field}.model", given.model, violations)
-    given.model = path.removeprefix("/") if given.model else ""
+    model_path(f"{field}.model", given.model, violations)
+    given.model = model_name(given.model)
     check_contents(f"{field}.contents", given.contents, limits, violations, required=False)
     check_instruction(f"{field}.system_instruction", given.system_instruction, violations)
     if not (given.contents or given.system_instruction.parts or given.tools):
@@ -43,7 +43,8 @@ def create_cached_content_request(
     violations.length(f"{field}.display_name", given.display_name, MAX_DISPLAY_NAME_CHARACTERS)
     _check_expiry(field, given, violations)
     body = to_json(given, violations, f"{field}.")
-    merge_extra_body("extra_body", body, request.extra_body, violations)
+    known = member_names(pb.CachedContent)
+    merge_extra_body("extra_body", body, known, request.extra_body, violations)
     violations.raise_if_any()
     return UpstreamRequest(Surface.NATIVE, "POST", f"/{COLLECTION}", encode(body))
 

@@ -26,6 +26,14 @@ RANGES: dict[str, tuple[float, float | None]] = {
 PLAIN = (*RANGES, "seed", "logprobs", "parallel_tool_calls")
 """Optional fields that go upstream under their own name, as they are."""
 
+FIELDS = {
+    *PLAIN,
+    *("context_id", "model", "messages", "stop", "stream", "stream_options"),
+    *("tools", "tool_choice", "function_call", "response_format"),
+    *("logit_bias", "user", "service_tier"),
+}
+"""Members of the body that are this module's to set."""
+
 
 def chat_request(
     request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool
@@ -41,7 +49,7 @@ def chat_request(
     body["stream"] = stream
     if stream:
         body["stream_options"] = {"include_usage": True}
-    merge_extra_body("extra_body", body, request.extra_body, violations)
+    merge_extra_body("extra_body", body, FIELDS, request.extra_body, violations)
     violations.raise_if_any()
     return UpstreamRequest(Surface.CONTEXT, "POST", "/context/chat/completions", encode(body))
 

@@ -20,6 +20,8 @@ MODES = {
     pb.CONTEXT_MODE_COMMON_PREFIX: "common_prefix",
 }
 MODES_BY_WORD = {word: mode for mode, word in MODES.items()}
+FIELDS = {"model", "messages", "ttl", "mode", "truncation_strategy"}
+"""Members of the body that are this module's to set."""
 MAX_DISPLAY_NAME_CHARACTERS = 128
 MAX_REQUEST_ID_CHARACTERS = 128
 
@@ -47,7 +49,7 @@ def create_context_request(
     if request.HasField("truncation_strategy"):
         body["truncation_strategy"] = _truncation(request, violations)
     _check_ours(request, violations)
-    merge_extra_body("extra_body", body, request.extra_body, violations)
+    merge_extra_body("extra_body", body, FIELDS, request.extra_body, violations)
     violations.raise_if_any()
     return UpstreamRequest(Surface.CONTEXT, "POST", "/context/create", encode(body))
 
@@ -161,12 +163,11 @@ def _set_expiry(
 ) -> None:
     """Set the binding's life: what upstream granted, or else what was asked for."""
     asked = _ttl(request, now, Violations())
-    ttl = timedelta(seconds=granted_seconds) if granted_seconds else asked
-    if ttl is None:
-        return
     try:
-        context.expire_time.FromDatetime(now + ttl)
-        context.ttl.FromTimedelta(ttl)
+        ttl = timedelta(seconds=granted_seconds) if granted_seconds else asked
+        if ttl is not None:
+            context.expire_time.FromDatetime(now + ttl)
+            context.ttl.FromTimedelta(ttl)
     except (OverflowError, ValueError):
         context.ClearField("expire_time")
 

@@ -57,7 +57,10 @@ def upload_location(headers: Mapping[str, str], prefix: str) -> tuple[str, str]:
     Raises:
         BridgeError: Upstream gave no address below the prefix.
     """
-    address = urlsplit(headers.get("x-goog-upload-url", ""))
+    try:
+        address = urlsplit(headers.get("x-goog-upload-url", ""))
+    except ValueError as error:
+        raise malformed("an upload was begun at no valid address") from error
     place = address.path.find(f"{prefix}/")
     if place < 0:
         raise malformed("an upload was begun without an address")

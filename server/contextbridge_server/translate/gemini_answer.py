@@ -59,7 +59,8 @@ class GeminiStreamDecoder:
         self.usage = pb.Usage()
         """What the answer cost, once it is whole."""
         self._open: set[int] = set()
-        self._ended = False
+        self._finished: set[int] = set()
+        self._blocked = False
 
     def decode(self, batch: Sequence[Chunk]) -> Iterator[pb.GenerateContentResponse]:
         """Yield the messages of the chunks that arrived together.
@@ -68,15 +69,15 @@ class GeminiStreamDecoder:
             BridgeError: A chunk is malformed; the messages before it were yielded.
         """
         for chunk in batch:
+            held, self._held = self._held, None
+            if held is not None:
+                yield held
             message = from_json(chunk, pb.GenerateContentResponse)
             self._sequence += 1
             message.sequence = self._sequence
             self._text_bytes += _text_bytes(message)
             if message.HasField("usage_metadata"):
                 self._usage = message.usage_metadata
-            held, self._held = self._held, None
-            if held is not None:
-                yield held
             if self._ends(message):
                 self._held = message
             else:
@@ -92,7 +93,7 @@ class GeminiStreamDecoder:
             raise BridgeError(
                 pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY, "Upstream's stream held no answer."
             )
-        if self._open or not self._ended:
+        if not self._is_whole():
             held, self._held = self._held, None
             if held is not None:
                 yield held
@@ -111,13 +112,16 @@ class GeminiStreamDecoder:
     def _ends(self, message: pb.GenerateContentResponse) -> bool:
         """Keep book of open candidates; tell whether a message may be the last."""
         for candidate in message.candidates:
-            if candidate.finish_reason_raw in NOT_FINISHED:
-                self._open.add(candidate.index)
-            else:
-                self._open.discard(candidate.index)
-                self._ended = True
-        self._ended = self._ended or bool(message.prompt_feedback.block_reason_raw)
-        return self._ended and not self._open
+            if candidate.finish_reason_raw not in NOT_FINISHED:
+                self._finished.add(candidate.index)
+            self._open.add(candidate.index)
+        # What comes after a candidate's finish reason does not open it again.
+        self._open -= self._finished
+        self._blocked = self._blocked or bool(message.prompt_feedback.block_reason_raw)
+        return self._is_whole()
+
+    def _is_whole(self) -> bool:
+        return not self._open and (bool(self._finished) or self._blocked)
 
 
 def _conclude(

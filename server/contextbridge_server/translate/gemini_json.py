@@ -15,7 +15,7 @@ deeper than the message types allow (wire.md B.5; CVE-2026-0994).
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -161,7 +161,14 @@ def from_json(value: Json, kind: type[AnyMessage]) -> AnyMessage:
         _read_into(value, message)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise malformed(f"a member of {kind.DESCRIPTOR.name} is of the wrong kind") from error
+    except RecursionError as error:
+        raise malformed(f"{kind.DESCRIPTOR.name} is nested too deep") from error
     return message
+
+
+def member_names(kind: type[Message]) -> Collection[str]:
+    """Return the names of the members of Gemini's JSON that a message has fields for."""
+    return _read_plans(kind.DESCRIPTOR).keys()
 
 
 def _read_into(value: Json, message: Message) -> Json:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from contextbridge import v1 as pb
 
 from ..upstream.port import Surface, UpstreamRequest
-from .gemini_json import to_json
+from .gemini_json import member_names, to_json
 from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body
 from .limits import Limits
-from .paths import model_path
+from .paths import model_name, model_path
 from .violations import Violations, is_set
 
 CONTENT_ROLES = ("user", "model", "function", "")
@@ -61,7 +61,7 @@ def count_tokens_request(request: pb.CountTokensRequest, limits: Limits) -> Upst
     else:
         check_contents("contents", request.contents, limits, violations)
         body = to_json(request, violations)
-        del body["model"]
+        body.pop("model", None)
     violations.raise_if_any()
     return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:countTokens", encode(body))
 
@@ -74,8 +74,7 @@ def _whole_request(request: pb.CountTokensRequest, limits: Limits, violations: V
         violations.add(f"{field}.model", "Must equal model.")
     body = generate_body(whole, limits, violations, path=f"{field}.")
     # The inner request must name its model, with its prefix.
-    name = model_path("model", request.model, violations).removeprefix("/")
-    return {"generateContentRequest": {"model": name, **body}}
+    return {"generateContentRequest": {"model": model_name(request.model), **body}}
 
 
 def _bare(model: str) -> str:
@@ -94,7 +93,8 @@ def generate_body(
             if getattr(request, name) != getattr(pb.GenerateContentRequest(), name):
                 violations.add(f"{path}{name}", "Not together with cached_content.")
     body = to_json(request, violations, path)
-    merge_extra_body(f"{path}extra_body", body, request.extra_body, violations)
+    known = {"model", *member_names(pb.GenerateContentRequest)}
+    merge_extra_body(f"{path}extra_body", body, known, request.extra_body, violations)
     return body
 
 

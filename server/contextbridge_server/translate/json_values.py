@@ -1,6 +1,7 @@
 """JSON values: reading them with their kinds checked, and writing text that callers gave."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -44,13 +45,37 @@ def object_of_text(field: str, text: str, violations: Violations) -> Json:
     return value
 
 
-def merge_extra_body(field: str, body: Json, extra: Struct, violations: Violations) -> None:
-    """Add `extra_body` to a body's top level; note a member that the request has a field for."""
+def merge_extra_body(
+    field: str, body: Json, known: Container[str], extra: Struct, violations: Violations
+) -> None:
+    """Add `extra_body` to a body's top level.
+
+    Args:
+        field: Where `extra_body` is in the request.
+        body: Takes its members.
+        known: Members that the request has fields for, set or not.
+        extra: The extra body.
+        violations: Takes the members that are known, and numbers that JSON has no form for.
+    """
     for key, value in extra.fields.items():
-        if key in body:
+        if key in known or key in body:
             violations.add(f"{field}.{key}", "The request has a field for it; set that instead.")
+        elif not _is_finite(value):
+            violations.add(f"{field}.{key}", "Must hold finite numbers only.")
         else:
             body[key] = plain_of_value(value)
+
+
+def _is_finite(value: Value) -> bool:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            return math.isfinite(value.number_value)
+        case "struct_value":
+            return all(_is_finite(v) for v in value.struct_value.fields.values())
+        case "list_value":
+            return all(_is_finite(v) for v in value.list_value.values)
+        case _:
+            return True
 
 
 def plain_of_value(value: Value) -> Any:
@@ -120,7 +145,10 @@ class Reader:
             return 0.0
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise malformed(f"{self._what}.{key} is no number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise malformed(f"{self._what}.{key} is no number of 64 bits") from error
 
     def flag(self, key: str) -> bool:
         """Take a truth value."""

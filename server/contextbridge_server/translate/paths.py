@@ -7,17 +7,30 @@ from .violations import Violations
 
 MODEL_PREFIXES = ("models/", "tunedModels/", "dynamic/")
 UNSAFE_SEGMENTS = ("", ".", "..")
+MAX_NAME_CHARACTERS = 512
+MAX_PAGE_TOKEN_CHARACTERS = 4_096
+"""Upstream's addresses must stay below the 64 KiB that an HTTP client takes."""
+
+
+def model_name(model: str) -> str:
+    """Return a model's whole name, such as `models/gemini-2.5-flash`."""
+    return model if model.startswith(MODEL_PREFIXES) else f"models/{model}"
 
 
 def model_path(field: str, model: str, violations: Violations) -> str:
     """Return a model's path, such as `/models/gemini-2.5-flash`; a bare name gets `models/`."""
-    name = model if model.startswith(MODEL_PREFIXES) else f"models/{model}"
-    return _path(field, model, name, violations)
+    return _path(field, model, model_name(model), violations)
 
 
 def resource_path(field: str, name: str, collection: str, violations: Violations) -> str:
-    """Return a resource's path; a bare id gets its collection in front (wire.md section 0)."""
-    return _path(field, name, name if "/" in name else f"{collection}/{name}", violations)
+    """Return a resource's path; a bare id gets its collection in front (wire.md section 0).
+
+    A name of another collection is a violation: a file is not deleted as a cached content.
+    """
+    whole = name if "/" in name else f"{collection}/{name}"
+    if whole.split("/")[-2] != collection:
+        violations.add(field, f"Must be a name in {collection}.")
+    return _path(field, name, whole, violations)
 
 
 def resource_request(method: str, name: str, collection: str) -> UpstreamRequest:
@@ -43,6 +56,7 @@ def list_request(
     violations = Violations()
     if page_size < 0:
         violations.within("page_size", page_size, 0)
+    violations.length("page_token", page_token, MAX_PAGE_TOKEN_CHARACTERS)
     violations.raise_if_any()
     query = {"pageSize": min(page_size, max_page_size), "pageToken": page_token}
     given = {key: value for key, value in query.items() if value}
@@ -54,4 +68,5 @@ def _path(field: str, given: str, name: str, violations: Violations) -> str:
         violations.add(field, "Required.")
     elif any(segment in UNSAFE_SEGMENTS for segment in name.split("/")):
         violations.add(field, "Is no valid name.")
+    violations.length(field, given, MAX_NAME_CHARACTERS)
     return "/" + quote(name, safe="/:@")

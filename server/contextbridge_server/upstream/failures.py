@@ -87,7 +87,9 @@ BY_MESSAGE: tuple[tuple[re.Pattern[str], Reason], ...] = (
     ),
     (
         re.compile(
-            r"\bcontext( \S+)? (is |was |has |does )?(not found|expired|not exist)", re.IGNORECASE
+            # `context deadline expired` is Go's word for a timeout.
+            r"\bcontext(?! deadline)( \S+)? (is |was |has |does )?(not found|expired|not exist)",
+            re.IGNORECASE,
         ),
         pb.ERROR_REASON_CONTEXT_NOT_FOUND,
     ),
@@ -182,6 +184,7 @@ LONG_QUOTA = re.compile(r"PerDay|limit: ?0\b|limit=0\b")
 REQUEST_ID_SUFFIX = re.compile(r"\s*\(?request id: ?([\w-]+)\)?\s*$", re.IGNORECASE)
 REQUEST_ID_HEADERS = ("x-request-id", "x-oneapi-request-id", "x-goog-request-id")
 MAX_MESSAGE_CHARACTERS = 1_000
+MAX_SUFFIX_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,8 @@ def fault_in(value: Any) -> Fault | None:
     match value:
         case [dict() as only]:
             return fault_in(only)
-        case {"error": dict() as error}:
+        # A file that upstream could not prepare says why in its own `error`.
+        case {"error": dict() as error} if "state" not in value:
             return _fault_of_object(error)
         case {"error": str() as message} if message:
             return Fault(message=message)
@@ -240,7 +244,7 @@ def fault_in(value: Any) -> Fault | None:
 
 
 def _fault_of_object(error: dict[str, Any]) -> Fault:
-    details = tuple(d for d in error.get("details") or () if isinstance(d, dict))
+    details = _objects(error.get("details"))
     code = error.get("code")
     is_http = isinstance(code, int) and 400 <= code < 600  # noqa: PLR2004 - the range of HTTP errors
     return Fault(
@@ -309,18 +313,17 @@ def _reason_of_code(codes: tuple[str, ...]) -> Reason | None:
 
 
 def _reason_of_message(message: str) -> Reason | None:
-    return next((reason for pattern, reason in BY_MESSAGE if pattern.search(message)), None)
+    text = message[:MAX_MESSAGE_CHARACTERS]
+    return next((reason for pattern, reason in BY_MESSAGE if pattern.search(text)), None)
 
 
 def _is_long_quota(fault: Fault) -> bool:
     """Tell whether the quota that was exceeded refills too slowly to wait for."""
-    violations = (
-        violation
+    quotas = [
+        _text(violation.get("quotaId"))
         for detail in fault.details
-        for violation in detail.get("violations") or ()
-        if isinstance(violation, dict)
-    )
-    quotas = [_text(violation.get("quotaId")) for violation in violations]
+        for violation in _objects(detail.get("violations"))
+    ]
     return any(LONG_QUOTA.search(text) for text in (*quotas, fault.message))
 
 
@@ -341,10 +344,10 @@ def _retry_after(headers: Mapping[str, str], fault: Fault) -> timedelta | None:
 def _until(http_date: str) -> timedelta | None:
     try:
         moment = parsedate_to_datetime(http_date)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(aware - datetime.now(UTC), timedelta(0))
+    except (ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(aware - datetime.now(UTC), timedelta(0))
 
 
 def _number(text: str | None) -> float | None:
@@ -358,7 +361,8 @@ def _number(text: str | None) -> float | None:
 
 def _without_request_id(message: str, headers: Mapping[str, str]) -> tuple[str, str]:
     """Split upstream's request id off its message; the header has it otherwise."""
-    found = REQUEST_ID_SUFFIX.search(message)
+    # From near the end only: the pattern backtracks, and upstream's messages may be long.
+    found = REQUEST_ID_SUFFIX.search(message, max(0, len(message) - MAX_SUFFIX_CHARACTERS))
     in_header = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
     text = message[: found.start()] if found else message
     return text[:MAX_MESSAGE_CHARACTERS], in_header or (found[1] if found else "")
@@ -373,6 +377,10 @@ def _decoded(body: bytes) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _objects(value: Any) -> tuple[dict[str, Any], ...]:
+    return tuple(v for v in value if isinstance(v, dict)) if isinstance(value, list) else ()
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -32,6 +32,9 @@ TURNED_AWAY = {
 }
 """HTTP answers by which upstream refuses to begin; 500, 502 and 504 may have been charged for."""
 
+MAX_DOUBLINGS = 32
+"""Past it every delay is the longest, and numbers would grow out of range."""
+
 log = structlog.get_logger()
 
 
@@ -128,9 +131,10 @@ class RetryingUpstream:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= self._policy.max_delay else None
-        doubled = self._policy.base_delay * float(2 ** (number - 1))
-        longest = min(doubled, self._policy.max_delay)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, guards nothing
+        doubled = self._policy.base_delay.total_seconds() * 2 ** min(number - 1, MAX_DOUBLINGS)
+        longest = min(doubled, self._policy.max_delay.total_seconds())
+        # Spreads callers; it guards nothing.
+        return timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311 - as above
 
 
 def may_repeat(error: BridgeError) -> bool:

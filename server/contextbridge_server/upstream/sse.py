@@ -24,8 +24,9 @@ class SseParser:
         self._after_cr = False
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
-        self._held_bytes = 0
+        self._data_bytes = 0
         self._stray: list[bytes] = []
+        self._held_bytes = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the data of each event that these bytes complete."""
@@ -45,7 +46,7 @@ class SseParser:
         for line in lines:
             yield from self._line(line.rstrip(b"\r\n"))
         if partial:
-            self._hold(partial)
+            self._hold(len(partial))
             self._partial.append(partial)
 
     def finish(self) -> Iterator[bytes]:
@@ -66,23 +67,26 @@ class SseParser:
     def _without_bom(self, chunk: bytes) -> bytes:
         start = self._take_partial() + chunk
         if len(start) < len(BOM) and BOM.startswith(start):
-            self._hold(start)
+            self._hold(len(start))
             self._partial.append(start)
             return b""
         self._at_start = False
         return start.removeprefix(BOM)
 
     def _line(self, line: bytes) -> Iterator[bytes]:
-        if line.startswith(b"data:"):
+        # The byte more stands for the line's end, so that empty lines count too.
+        if line.startswith(b"data:") or line == b"data":
             start = 6 if line[5:6] == b" " else 5
-            self._hold(line)
+            self._hold(len(line) + 1)
+            self._data_bytes += len(line) + 1
             self._data.append(line[start:])
         elif not line and self._data:
             yield b"\n".join(self._data)
             self._data.clear()
-            self._held_bytes = 0
+            self._held_bytes -= self._data_bytes
+            self._data_bytes = 0
         elif self._stray or line.lstrip()[:1] in (b"{", b"["):
-            self._hold(line)
+            self._hold(len(line) + 1)
             self._stray.append(line)
 
     def _take_partial(self) -> bytes:
@@ -91,7 +95,7 @@ class SseParser:
         self._held_bytes -= len(partial)
         return partial
 
-    def _hold(self, piece: bytes) -> None:
-        self._held_bytes += len(piece)
+    def _hold(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
         if self._held_bytes > self._max_event_bytes:
             raise too_large(self._max_event_bytes)

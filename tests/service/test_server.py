@@ -1,0 +1,200 @@
+"""The server as operators and load balancers see it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from contextbridge import v1 as pb
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+OURS = {
+    "contextbridge.v1.ContextService",
+    "contextbridge.v1.GeminiService",
+    "contextbridge.v1.CachedContentService",
+    "contextbridge.v1.FileService",
+}
+
+
+async def test_health_is_told_for_the_server_and_for_each_service(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+
+    for name in ("", *OURS):
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+        assert answer.status == SERVING
+    unknown = stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
+    assert await unknown.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def listed_by(channel, package):
+    method = channel.stream_stream(
+        f"/{package}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(
+            file_containing_symbol=f"{package}.ServerReflection"
+        ),
+    ]
+    listing, described = [answer async for answer in method(iter(requests))]
+    files = described.file_descriptor_response.file_descriptor_proto
+    packages = {FileDescriptorProto.FromString(file).package for file in files}
+    return {s.name for s in listing.list_services_response.service}, packages
+
+
+@pytest.mark.parametrize("package", ["grpc.reflection.v1", "grpc.reflection.v1alpha"])
+async def test_both_versions_of_reflection_list_and_describe(package, channel):
+    names, packages = await listed_by(channel, package)
+
+    assert names >= OURS | {f"{package}.ServerReflection", "grpc.health.v1.Health"}
+    assert packages == {package}
+
+
+async def test_reflection_can_be_switched_off(emulator, bridge, failure):
+    async with bridge(emulator.url, reflection=False) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        failed = await failure(
+            stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest()]))
+        )
+
+    assert (failed.code.name, failed.reason) == ("UNIMPLEMENTED", "METHOD_UNKNOWN")
+
+
+async def test_channelz_is_off_unless_asked_for(emulator, bridge, failure):
+    request = channelz_pb2.GetServersRequest()
+    async with bridge(emulator.url) as channel:
+        failed = await failure(channelz_pb2_grpc.ChannelzStub(channel).GetServers(request))
+    async with bridge(emulator.url, channelz=True) as channel:
+        servers = await channelz_pb2_grpc.ChannelzStub(channel).GetServers(request)
+
+    assert failed.reason == "METHOD_UNKNOWN"
+    assert len(servers.server) == 1
+
+
+async def test_a_callers_request_id_comes_back_and_a_missing_one_is_made(channel, failure):
+    contexts = pb.ContextServiceStub(channel)
+    request = pb.GetContextRequest(id="a")
+
+    given = await failure(contexts.GetContext(request, metadata=(("x-request-id", "order-7"),)))
+    made = await failure(contexts.GetContext(request))
+    odd = await failure(contexts.GetContext(request, metadata=(("x-request-id", 'a"b c'),)))
+
+    assert given.request_id == "order-7"
+    assert made.request_id
+    assert odd.request_id not in ("", 'a"b c')
+
+
+async def test_calls_past_the_limit_are_refused_at_once_and_room_comes_back(
+    emulator, bridge, failure, generate_request
+):
+    async with bridge(emulator.url, max_concurrent_calls=2) as channel:
+        # The transport's own limit is the same; a second connection gets past it to ours.
+        async with grpc.aio.insecure_channel(
+            channel.address, options=[("grpc.use_local_subchannel_pool", 1)]
+        ) as second:
+            stalled = generate_request("gemini-2.5-flash+stall")
+            first = pb.GeminiServiceStub(channel)
+            calls = [first.GenerateContent(stalled) for _ in range(2)]
+            await emulator.wait_for_open(2)
+
+            gemini = pb.GeminiServiceStub(second)
+            failed = await failure(gemini.GenerateContent(generate_request()))
+            health = await health_pb2_grpc.HealthStub(second).Check(health_pb2.HealthCheckRequest())
+            calls[0].cancel()
+            await emulator.wait_until(lambda: emulator.open_requests == 1)
+            answer = await gemini.GenerateContent(generate_request())
+            calls[1].cancel()
+
+    assert (failed.code.name, failed.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    assert failed.retry_delay is not None
+    assert health.status == SERVING
+    assert answer.candidates
+
+
+async def test_a_stop_says_not_serving_lets_streams_end_and_watchers_go(
+    emulator, serving_process, generate_request
+):
+    key = ("--upstream-api-key", "sk-test")
+    flags = ("--upstream", emulator.url, *key, "--drain-grace", "20s", "--drain-delay", "100ms")
+    with serving_process(*flags) as (pid, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            statuses = aiter(watch)
+            assert (await anext(statuses)).status == SERVING
+            gemini = pb.GeminiServiceStub(channel)
+            stream = aiter(
+                gemini.StreamGenerateContent(
+                    generate_request("gemini-2.5-flash+pace=0.01", "count to 50")
+                )
+            )
+            first = await anext(stream)
+
+            os.kill(pid, signal.SIGTERM)
+
+            assert [answer.status async for answer in statuses] == [NOT_SERVING]
+            rest = [message async for message in stream]
+
+    assert rest[-1].sequence == 50 == len([first, *rest])
+    assert rest[-1].HasField("billed_usage")
+
+
+async def test_a_second_signal_ends_the_draining(emulator, serving_process, generate_request):
+    key = ("--upstream-api-key", "sk-test")
+    flags = ("--upstream", emulator.url, *key, "--drain-grace", "1h")
+    with serving_process(*flags) as (pid, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            gemini = pb.GeminiServiceStub(channel)
+            call = gemini.GenerateContent(generate_request("gemini-2.5-flash+stall"))
+            await emulator.wait_for_open(1)
+            watch = aiter(
+                health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            )
+            await anext(watch)
+            os.kill(pid, signal.SIGTERM)
+            assert (await anext(watch)).status == NOT_SERVING
+
+            os.kill(pid, signal.SIGTERM)
+
+            async with asyncio.timeout(10):
+                assert await call.code() is not grpc.StatusCode.OK
+
+
+async def test_the_built_in_emulator_ends_with_the_server(serving_process):
+    with serving_process("--upstream", "emulator") as (pid, _):
+        children = subprocess.check_output(["ps", "--ppid", str(pid), "-o", "pid="], text=True)
+        os.kill(pid, signal.SIGKILL)
+        (emulator,) = children.split()
+
+        async with asyncio.timeout(10):
+            while is_running(emulator):
+                await asyncio.sleep(0.02)
+
+
+def is_running(pid):
+    with open(f"/proc/{pid}/stat") if os.path.exists(f"/proc/{pid}") else open(os.devnull) as stat:
+        fields = stat.read().split()
+    return bool(fields) and fields[2] != "Z"
+
+
+async def test_a_unix_socket_can_be_listened_on(emulator, bridge, tmp_path, generate_request):
+    async with bridge(emulator.url, listen=f"unix:{tmp_path}/bridge.sock") as channel:
+        answer = await pb.GeminiServiceStub(channel).GenerateContent(generate_request())
+
+    assert answer.candidates
+
+
+async def test_a_taken_port_is_a_clear_failure(emulator, bridge):
+    async with bridge(emulator.url) as channel:
+        with pytest.raises(RuntimeError, match="Failed to bind"):
+            async with bridge(emulator.url, listen=channel.address):
+                pass
