@@ -18,7 +18,6 @@ from .rpc.layers import (
     Admission,
     Authentication,
     CanonicalLog,
-    Deadline,
     FaultBarrier,
     Layer,
     NoAuthentication,
@@ -75,7 +74,6 @@ def _layers(settings: Settings) -> Sequence[Layer]:
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
-        Deadline(),  # Before anything that may wait.
         Authentication(read_callers(callers)) if callers else NoAuthentication(),
         # After authentication: strangers take no room.
         Admission(settings.max_concurrent_calls),

@@ -99,22 +99,6 @@ def _milliseconds(start: float, end: float) -> float:
     return round((end - start) * 1000, 2)
 
 
-class Deadline:
-    """Ends a call at the caller's deadline."""
-
-    async def around(self, call: Call, proceed: Proceed) -> None:
-        """Let the call proceed until its deadline."""
-        try:
-            async with asyncio.timeout_at(call.deadline) as timeout:
-                await proceed()
-        except TimeoutError as error:
-            if not timeout.expired():
-                raise
-            raise BridgeError(
-                pb.ERROR_REASON_DEADLINE_EXCEEDED, "The caller's deadline passed."
-            ) from error
-
-
 class FaultBarrier:
     """Turns a fault of our own into INTERNAL, and keeps its text from the caller and the log."""
 

@@ -61,9 +61,6 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
     pb.ERROR_REASON_UPSTREAM_KEY_MISSING: Status(
         StatusCode.UNAUTHENTICATED, "Send x-upstream-api-key as metadata."
     ),
-    pb.ERROR_REASON_DEADLINE_EXCEEDED: Status(
-        StatusCode.DEADLINE_EXCEEDED, "Allow the call more time."
-    ),
     pb.ERROR_REASON_OVERLOADED: Status(
         StatusCode.RESOURCE_EXHAUSTED, "Retry with back-off, or add replicas.", SOON
     ),

@@ -16,8 +16,8 @@ import msgspec
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError, malformed
+from .sse import BOM
 
-BOM = b"\xef\xbb\xbf"
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
 BY_CODE: Mapping[str, Reason] = {

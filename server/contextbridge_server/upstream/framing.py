@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from .json_array import JsonArrayParser, JsonObjectParser
-from .sse import SseParser
+from .sse import BOM, SseParser
 
 
 class EventParser(Protocol):
@@ -29,14 +29,17 @@ class Framing:
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._parser: EventParser | None = None
+        self._start = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield each event that these bytes complete."""
         if self._parser is None:
-            chunk = chunk.lstrip()
-            if not chunk:
+            chunk = (self._start + chunk).lstrip()
+            if BOM.startswith(chunk):
+                # Nothing yet, or what may be a byte order mark.
+                self._start = chunk
                 return
-            self._parser = self._parser_for(chunk[:1])
+            self._parser = self._parser_for(chunk.removeprefix(BOM)[:1])
         yield from self._parser.feed(chunk)
 
     def finish(self) -> Iterator[bytes]:
