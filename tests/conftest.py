@@ -98,7 +98,7 @@ def serving(*flags: str) -> Iterator[str]:
 
 @pytest.fixture(name="serving_logged", scope="session")
 def serving_logged_fixture() -> Callable[
-    ..., AbstractContextManager[tuple[str, Callable[[], str]]]
+    ..., AbstractContextManager[tuple[str, Callable[..., str]]]
 ]:
     """Return what does the same and yields the address and what reads the log so far."""
     return serving_logged
@@ -112,10 +112,23 @@ def serving_process(*flags: str) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def serving_logged(*flags: str, **environment: str) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Run `contextbridge serve` on a free port; yield its address and what reads its log."""
+def serving_logged(*flags: str, **environment: str) -> Iterator[tuple[str, Callable[..., str]]]:
+    """Run `contextbridge serve` on a free port; yield its address and what reads its log.
+
+    The reader waits for as many lines of calls as it is told.
+    """
     with started(*flags, **environment) as (_, address, log):
-        yield address, log.read_text
+        yield address, lambda calls=0: _log_with(log, calls)
+
+
+def _log_with(log: Path, calls: int) -> str:
+    """Return the log once it has the lines of so many calls; a line may come after its answer."""
+    for _ in range(1_000):
+        written = log.read_text()
+        if written.count('"event":"call"') >= calls:
+            return written
+        time.sleep(0.01)
+    raise AssertionError(f"the log has no {calls} calls: {written}")
 
 
 @contextmanager

@@ -276,7 +276,7 @@ async def test_a_harmless_oddity_changes_nothing(fault, create, contexts, chat_r
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"), [("huge-event", "x" * 300_000), ("u2028", "a\u2028b\u2029c\u0085d")]
+    "fault, text", [("huge-event", "x" * 300_000), ("u2028", "a\u2028b\u2029c\u0085d")]
 )
 async def test_odd_text_is_whole(fault, text, create, contexts, chat_request):
     context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import grpc
 import pytest
@@ -30,8 +31,19 @@ async def test_health_is_told_for_the_server_and_for_each_service(channel):
     for name in ("", *OURS):
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == SERVING
-    unknown = stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
-    assert await unknown.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_health_of_an_unknown_service_is_not_found_and_no_fault(serving_logged):
+    with serving_logged("--upstream", "emulator") as (address, log):
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            call = stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
+            code = await call.code()
+        written = log(calls=1)
+
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert '"rpc.response.status_code":"NOT_FOUND"' in written
+    assert "call.fault" not in written
 
 
 async def listed_by(channel, package):
@@ -94,14 +106,22 @@ async def test_a_callers_request_id_comes_back_and_a_missing_one_is_made(channel
     assert odd.request_id not in ("", 'a"b c')
 
 
+async def test_a_success_tells_its_request_id_too(channel, generate_request):
+    call = pb.GeminiServiceStub(channel).GenerateContent(
+        generate_request(), metadata=(("x-request-id", "order-7"),)
+    )
+
+    assert dict(await call.trailing_metadata())["x-request-id"] == "order-7"
+
+
 async def test_calls_past_the_limit_are_refused_at_once_and_room_comes_back(
     emulator, bridge, failure, generate_request
 ):
+    # The transport's own limit is the same; a second connection gets past it to ours.
+    own_connection = [("grpc.use_local_subchannel_pool", 1)]
     async with bridge(emulator.url, max_concurrent_calls=2) as channel:
-        # The transport's own limit is the same; a second connection gets past it to ours.
-        async with grpc.aio.insecure_channel(
-            channel.address, options=[("grpc.use_local_subchannel_pool", 1)]
-        ) as second:
+        address = channel.address
+        async with grpc.aio.insecure_channel(address, options=own_connection) as second:
             stalled = generate_request("gemini-2.5-flash+stall")
             first = pb.GeminiServiceStub(channel)
             calls = [first.GenerateContent(stalled) for _ in range(2)]
@@ -181,9 +201,11 @@ async def test_the_built_in_emulator_ends_with_the_server(serving_process):
 
 
 def is_running(pid):
-    with open(f"/proc/{pid}/stat") if os.path.exists(f"/proc/{pid}") else open(os.devnull) as stat:
-        fields = stat.read().split()
-    return bool(fields) and fields[2] != "Z"
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().split()
+    except FileNotFoundError:
+        return False
+    return fields[2] != "Z"
 
 
 async def test_a_unix_socket_can_be_listened_on(emulator, bridge, tmp_path, generate_request):

@@ -111,7 +111,7 @@ async def test_a_connection_that_is_never_accepted_times_out(bridge, failure, ge
         for filler in (one, two):
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with bridge(url, connect_timeout="100ms", retry_max_attempts=1) as channel:
             gemini = pb.GeminiServiceStub(channel)
             failed = await failure(gemini.GenerateContent(generate_request()))

@@ -28,6 +28,7 @@ class Call:
         started: When the call began, on time.perf_counter's clock.
         first_message: When the first message was sent, on the same clock.
         messages_sent: Messages sent so far.
+        aborted_with: The status code by which the method itself ended the call, if it did.
         fields: What else the call's log line says.
     """
 
@@ -41,6 +42,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     first_message: float | None = None
     messages_sent: int = 0
+    aborted_with: str = ""
     fields: dict[str, object] = field(default_factory=dict)
 
     @property

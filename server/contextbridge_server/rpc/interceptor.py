@@ -66,11 +66,16 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: Context) -> bytes | None:
             call = _call(method, context)
             current_call.set(call)
+            context.set_trailing_metadata((("x-request-id", call.request_id),))
             response: bytes | None = None
 
             async def innermost() -> None:
                 nonlocal response
-                response = await behaviour(request, context)
+                try:
+                    response = await behaviour(request, context)
+                except grpc.aio.AbortError:
+                    call.aborted_with = context.code().name
+                    raise
 
             proceed: Proceed = innermost
             for layer in reversed(self._layers):

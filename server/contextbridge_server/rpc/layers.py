@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+import grpc
 import structlog
 
 from contextbridge import v1 as pb
@@ -51,6 +52,9 @@ class CanonicalLog:
         except BridgeError as error:
             code = STATUSES[error.reason].code.name
             _note_failure(call, error)
+            raise
+        except grpc.aio.AbortError:
+            code = call.aborted_with
             raise
         except asyncio.CancelledError:
             code = _code_of_cancelled(call)
@@ -106,7 +110,7 @@ class FaultBarrier:
         """Let the call proceed."""
         try:
             await proceed()
-        except BridgeError:
+        except (BridgeError, grpc.aio.AbortError):
             raise
         except Exception as error:
             log.error(  # noqa: TRY400 - an exception's text may hold a prompt; its frames do not

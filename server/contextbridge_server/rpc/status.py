@@ -64,7 +64,6 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
     pb.ERROR_REASON_OVERLOADED: Status(
         StatusCode.RESOURCE_EXHAUSTED, "Retry with back-off, or add replicas.", SOON
     ),
-    pb.ERROR_REASON_SHUTTING_DOWN: Status(StatusCode.UNAVAILABLE, "Retry on another server.", SOON),
     pb.ERROR_REASON_INTERNAL: Status(
         StatusCode.INTERNAL, "Report it with the request id; the server's log has the details."
     ),

@@ -94,9 +94,6 @@ class GeminiStreamDecoder:
                 pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY, "Upstream's stream held no answer."
             )
         if not self._is_whole():
-            held, self._held = self._held, None
-            if held is not None:
-                yield held
             raise BridgeError(
                 pb.ERROR_REASON_UPSTREAM_STREAM_TRUNCATED,
                 "Upstream's stream ended without a finish reason.",

@@ -71,210 +71,205 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Status RESOURCE_EXHAUSTED; a retry can help.
     """
-    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 10
-    """The server is stopping. Another one, or this one later, will take the call.
-
-    Status UNAVAILABLE; a retry can help.
-    """
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 11
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
     """A fault of the server's own. Its log has the details under the request id.
 
     Status INTERNAL; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_CONNECT_FAILED: _ErrorReason.ValueType  # 12
+    ERROR_REASON_UPSTREAM_CONNECT_FAILED: _ErrorReason.ValueType  # 11
     """No connection to upstream: refused, unreachable, unknown host or failed TLS. Nothing was sent.
 
     Status UNAVAILABLE; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT: _ErrorReason.ValueType  # 13
+    ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT: _ErrorReason.ValueType  # 12
     """No connection to upstream within `connect_timeout`. Nothing was sent.
 
     Status UNAVAILABLE; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_CONNECTION_LOST: _ErrorReason.ValueType  # 14
+    ERROR_REASON_UPSTREAM_CONNECTION_LOST: _ErrorReason.ValueType  # 13
     """The connection broke after the request was sent. Upstream may have charged for it.
 
     Status UNAVAILABLE; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT: _ErrorReason.ValueType  # 15
+    ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT: _ErrorReason.ValueType  # 14
     """Upstream sent no answer within `response_timeout`. It may have charged for it.
 
     Status DEADLINE_EXCEEDED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT: _ErrorReason.ValueType  # 16
+    ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT: _ErrorReason.ValueType  # 15
     """Upstream began no stream within `first_event_timeout`. It may have charged for it.
 
     Status DEADLINE_EXCEEDED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_IDLE_TIMEOUT: _ErrorReason.ValueType  # 17
+    ERROR_REASON_UPSTREAM_IDLE_TIMEOUT: _ErrorReason.ValueType  # 16
     """Upstream was silent in mid-stream for `idle_timeout`. What was sent was charged.
 
     Status DEADLINE_EXCEEDED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_STREAM_TRUNCATED: _ErrorReason.ValueType  # 18
+    ERROR_REASON_UPSTREAM_STREAM_TRUNCATED: _ErrorReason.ValueType  # 17
     """Upstream's stream ended without a finish reason: the answer is not whole.
 
     Status UNAVAILABLE; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_RESPONSE_EMPTY: _ErrorReason.ValueType  # 19
+    ERROR_REASON_UPSTREAM_RESPONSE_EMPTY: _ErrorReason.ValueType  # 18
     """Upstream answered with success and nothing in it.
 
     Status INTERNAL; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED: _ErrorReason.ValueType  # 20
+    ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED: _ErrorReason.ValueType  # 19
     """Upstream's answer is not what its API promises: HTML, broken JSON, or a value of the wrong
     kind.
 
     Status INTERNAL; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE: _ErrorReason.ValueType  # 21
+    ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE: _ErrorReason.ValueType  # 20
     """Upstream's answer, or one event of it, is larger than `max_response_bytes` or
     `max_event_bytes`.
 
     Status RESOURCE_EXHAUSTED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_INVALID_ARGUMENT: _ErrorReason.ValueType  # 22
+    ERROR_REASON_UPSTREAM_INVALID_ARGUMENT: _ErrorReason.ValueType  # 21
     """Upstream refused the request as wrong. Its message is in the metadata.
 
     Status INVALID_ARGUMENT; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG: _ErrorReason.ValueType  # 23
+    ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG: _ErrorReason.ValueType  # 22
     """The prompt is longer than the model's window.
 
     Status INVALID_ARGUMENT; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_CONTENT_REFUSED: _ErrorReason.ValueType  # 24
+    ERROR_REASON_UPSTREAM_CONTENT_REFUSED: _ErrorReason.ValueType  # 23
     """Upstream's moderation refused the prompt or the answer.
 
     Status INVALID_ARGUMENT; a retry does not help.
     """
-    ERROR_REASON_CACHE_TOO_SMALL: _ErrorReason.ValueType  # 25
+    ERROR_REASON_CACHE_TOO_SMALL: _ErrorReason.ValueType  # 24
     """The content is fewer tokens than upstream caches. Its message names the minimum.
 
     Status INVALID_ARGUMENT; a retry does not help.
     """
-    ERROR_REASON_CACHE_CONFLICT: _ErrorReason.ValueType  # 26
+    ERROR_REASON_CACHE_CONFLICT: _ErrorReason.ValueType  # 25
     """A call on a cached content names another model, or brings an instruction or tools of its own.
 
     Status INVALID_ARGUMENT; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_FAILED_PRECONDITION: _ErrorReason.ValueType  # 27
+    ERROR_REASON_UPSTREAM_FAILED_PRECONDITION: _ErrorReason.ValueType  # 26
     """Upstream will not do this now, such as for this location, or with a file that is still
     processing.
 
     Status FAILED_PRECONDITION; a retry does not help.
     """
-    ERROR_REASON_CONTEXT_BUSY: _ErrorReason.ValueType  # 28
+    ERROR_REASON_CONTEXT_BUSY: _ErrorReason.ValueType  # 27
     """Another call holds the session context. Calls on a session take turns.
 
     Status FAILED_PRECONDITION; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_KEY_INVALID: _ErrorReason.ValueType  # 29
+    ERROR_REASON_UPSTREAM_KEY_INVALID: _ErrorReason.ValueType  # 28
     """Upstream refused its key.
 
     Status UNAUTHENTICATED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_PERMISSION_DENIED: _ErrorReason.ValueType  # 30
+    ERROR_REASON_UPSTREAM_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
     """Upstream's key may not do this.
 
     Status PERMISSION_DENIED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_ACCOUNT_OVERDUE: _ErrorReason.ValueType  # 31
+    ERROR_REASON_UPSTREAM_ACCOUNT_OVERDUE: _ErrorReason.ValueType  # 30
     """Upstream's account has an overdue balance.
 
     Status PERMISSION_DENIED; a retry does not help.
     """
-    ERROR_REASON_CONTEXT_NOT_FOUND: _ErrorReason.ValueType  # 32
+    ERROR_REASON_CONTEXT_NOT_FOUND: _ErrorReason.ValueType  # 31
     """No such context upstream: never made, lapsed, deleted, or another account's.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_CACHE_NOT_FOUND: _ErrorReason.ValueType  # 33
+    ERROR_REASON_CACHE_NOT_FOUND: _ErrorReason.ValueType  # 32
     """No such cached content upstream: never made, ended, deleted, or another account's.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_CACHE_EXPIRED: _ErrorReason.ValueType  # 34
+    ERROR_REASON_CACHE_EXPIRED: _ErrorReason.ValueType  # 33
     """The cached content has ended.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 35
+    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 34
     """No such file upstream: never made, ended, deleted, or another account's.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 36
+    ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 35
     """Upstream has no such model, or the model has no such method.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_NOT_FOUND: _ErrorReason.ValueType  # 37
+    ERROR_REASON_UPSTREAM_NOT_FOUND: _ErrorReason.ValueType  # 36
     """Upstream has no such thing.
 
     Status NOT_FOUND; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_RATE_LIMITED: _ErrorReason.ValueType  # 38
+    ERROR_REASON_UPSTREAM_RATE_LIMITED: _ErrorReason.ValueType  # 37
     """Too many requests or tokens a minute.
 
     Status RESOURCE_EXHAUSTED; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_OVERLOADED: _ErrorReason.ValueType  # 39
+    ERROR_REASON_UPSTREAM_OVERLOADED: _ErrorReason.ValueType  # 38
     """Upstream has no capacity for the model now, and says so as a rate limit.
 
     Status RESOURCE_EXHAUSTED; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 40
+    ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 39
     """A budget or a daily quota is used up; waiting a moment does not help.
 
     Status RESOURCE_EXHAUSTED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 41
+    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 40
     """Upstream, or what it stands on, is not available.
 
     Status UNAVAILABLE; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_INTERNAL: _ErrorReason.ValueType  # 42
+    ERROR_REASON_UPSTREAM_INTERNAL: _ErrorReason.ValueType  # 41
     """Upstream failed within itself. It may have charged for the call.
 
     Status INTERNAL; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 43
+    ERROR_REASON_UPSTREAM_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 42
     """Upstream's own deadline passed. It may have charged for the call.
 
     Status DEADLINE_EXCEEDED; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_CANCELLED: _ErrorReason.ValueType  # 44
+    ERROR_REASON_UPSTREAM_CANCELLED: _ErrorReason.ValueType  # 43
     """Upstream says that the call was cancelled.
 
     Status CANCELLED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_CONFLICT: _ErrorReason.ValueType  # 45
+    ERROR_REASON_UPSTREAM_CONFLICT: _ErrorReason.ValueType  # 44
     """Upstream met a conflict with another request.
 
     Status ABORTED; a retry can help.
     """
-    ERROR_REASON_UPSTREAM_ALREADY_EXISTS: _ErrorReason.ValueType  # 46
+    ERROR_REASON_UPSTREAM_ALREADY_EXISTS: _ErrorReason.ValueType  # 45
     """Upstream has such a thing already.
 
     Status ALREADY_EXISTS; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_OUT_OF_RANGE: _ErrorReason.ValueType  # 47
+    ERROR_REASON_UPSTREAM_OUT_OF_RANGE: _ErrorReason.ValueType  # 46
     """Upstream was asked for what lies past the end.
 
     Status OUT_OF_RANGE; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_UNIMPLEMENTED: _ErrorReason.ValueType  # 48
+    ERROR_REASON_UPSTREAM_UNIMPLEMENTED: _ErrorReason.ValueType  # 47
     """Upstream does not do this.
 
     Status UNIMPLEMENTED; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_DATA_LOSS: _ErrorReason.ValueType  # 49
+    ERROR_REASON_UPSTREAM_DATA_LOSS: _ErrorReason.ValueType  # 48
     """Upstream lost data.
 
     Status DATA_LOSS; a retry does not help.
     """
-    ERROR_REASON_UPSTREAM_UNKNOWN: _ErrorReason.ValueType  # 50
+    ERROR_REASON_UPSTREAM_UNKNOWN: _ErrorReason.ValueType  # 49
     """Upstream's answer has no known meaning, such as a redirect.
 
     Status UNKNOWN; a retry does not help.
@@ -349,210 +344,205 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 9
 
 Status RESOURCE_EXHAUSTED; a retry can help.
 """
-ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 10
-"""The server is stopping. Another one, or this one later, will take the call.
-
-Status UNAVAILABLE; a retry can help.
-"""
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 11
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
 """A fault of the server's own. Its log has the details under the request id.
 
 Status INTERNAL; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_CONNECT_FAILED: ErrorReason.ValueType  # 12
+ERROR_REASON_UPSTREAM_CONNECT_FAILED: ErrorReason.ValueType  # 11
 """No connection to upstream: refused, unreachable, unknown host or failed TLS. Nothing was sent.
 
 Status UNAVAILABLE; a retry can help.
 """
-ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT: ErrorReason.ValueType  # 13
+ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT: ErrorReason.ValueType  # 12
 """No connection to upstream within `connect_timeout`. Nothing was sent.
 
 Status UNAVAILABLE; a retry can help.
 """
-ERROR_REASON_UPSTREAM_CONNECTION_LOST: ErrorReason.ValueType  # 14
+ERROR_REASON_UPSTREAM_CONNECTION_LOST: ErrorReason.ValueType  # 13
 """The connection broke after the request was sent. Upstream may have charged for it.
 
 Status UNAVAILABLE; a retry can help.
 """
-ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT: ErrorReason.ValueType  # 15
+ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT: ErrorReason.ValueType  # 14
 """Upstream sent no answer within `response_timeout`. It may have charged for it.
 
 Status DEADLINE_EXCEEDED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT: ErrorReason.ValueType  # 16
+ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT: ErrorReason.ValueType  # 15
 """Upstream began no stream within `first_event_timeout`. It may have charged for it.
 
 Status DEADLINE_EXCEEDED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_IDLE_TIMEOUT: ErrorReason.ValueType  # 17
+ERROR_REASON_UPSTREAM_IDLE_TIMEOUT: ErrorReason.ValueType  # 16
 """Upstream was silent in mid-stream for `idle_timeout`. What was sent was charged.
 
 Status DEADLINE_EXCEEDED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_STREAM_TRUNCATED: ErrorReason.ValueType  # 18
+ERROR_REASON_UPSTREAM_STREAM_TRUNCATED: ErrorReason.ValueType  # 17
 """Upstream's stream ended without a finish reason: the answer is not whole.
 
 Status UNAVAILABLE; a retry can help.
 """
-ERROR_REASON_UPSTREAM_RESPONSE_EMPTY: ErrorReason.ValueType  # 19
+ERROR_REASON_UPSTREAM_RESPONSE_EMPTY: ErrorReason.ValueType  # 18
 """Upstream answered with success and nothing in it.
 
 Status INTERNAL; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED: ErrorReason.ValueType  # 20
+ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED: ErrorReason.ValueType  # 19
 """Upstream's answer is not what its API promises: HTML, broken JSON, or a value of the wrong
 kind.
 
 Status INTERNAL; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE: ErrorReason.ValueType  # 21
+ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE: ErrorReason.ValueType  # 20
 """Upstream's answer, or one event of it, is larger than `max_response_bytes` or
 `max_event_bytes`.
 
 Status RESOURCE_EXHAUSTED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_INVALID_ARGUMENT: ErrorReason.ValueType  # 22
+ERROR_REASON_UPSTREAM_INVALID_ARGUMENT: ErrorReason.ValueType  # 21
 """Upstream refused the request as wrong. Its message is in the metadata.
 
 Status INVALID_ARGUMENT; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG: ErrorReason.ValueType  # 23
+ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG: ErrorReason.ValueType  # 22
 """The prompt is longer than the model's window.
 
 Status INVALID_ARGUMENT; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_CONTENT_REFUSED: ErrorReason.ValueType  # 24
+ERROR_REASON_UPSTREAM_CONTENT_REFUSED: ErrorReason.ValueType  # 23
 """Upstream's moderation refused the prompt or the answer.
 
 Status INVALID_ARGUMENT; a retry does not help.
 """
-ERROR_REASON_CACHE_TOO_SMALL: ErrorReason.ValueType  # 25
+ERROR_REASON_CACHE_TOO_SMALL: ErrorReason.ValueType  # 24
 """The content is fewer tokens than upstream caches. Its message names the minimum.
 
 Status INVALID_ARGUMENT; a retry does not help.
 """
-ERROR_REASON_CACHE_CONFLICT: ErrorReason.ValueType  # 26
+ERROR_REASON_CACHE_CONFLICT: ErrorReason.ValueType  # 25
 """A call on a cached content names another model, or brings an instruction or tools of its own.
 
 Status INVALID_ARGUMENT; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_FAILED_PRECONDITION: ErrorReason.ValueType  # 27
+ERROR_REASON_UPSTREAM_FAILED_PRECONDITION: ErrorReason.ValueType  # 26
 """Upstream will not do this now, such as for this location, or with a file that is still
 processing.
 
 Status FAILED_PRECONDITION; a retry does not help.
 """
-ERROR_REASON_CONTEXT_BUSY: ErrorReason.ValueType  # 28
+ERROR_REASON_CONTEXT_BUSY: ErrorReason.ValueType  # 27
 """Another call holds the session context. Calls on a session take turns.
 
 Status FAILED_PRECONDITION; a retry can help.
 """
-ERROR_REASON_UPSTREAM_KEY_INVALID: ErrorReason.ValueType  # 29
+ERROR_REASON_UPSTREAM_KEY_INVALID: ErrorReason.ValueType  # 28
 """Upstream refused its key.
 
 Status UNAUTHENTICATED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_PERMISSION_DENIED: ErrorReason.ValueType  # 30
+ERROR_REASON_UPSTREAM_PERMISSION_DENIED: ErrorReason.ValueType  # 29
 """Upstream's key may not do this.
 
 Status PERMISSION_DENIED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_ACCOUNT_OVERDUE: ErrorReason.ValueType  # 31
+ERROR_REASON_UPSTREAM_ACCOUNT_OVERDUE: ErrorReason.ValueType  # 30
 """Upstream's account has an overdue balance.
 
 Status PERMISSION_DENIED; a retry does not help.
 """
-ERROR_REASON_CONTEXT_NOT_FOUND: ErrorReason.ValueType  # 32
+ERROR_REASON_CONTEXT_NOT_FOUND: ErrorReason.ValueType  # 31
 """No such context upstream: never made, lapsed, deleted, or another account's.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_CACHE_NOT_FOUND: ErrorReason.ValueType  # 33
+ERROR_REASON_CACHE_NOT_FOUND: ErrorReason.ValueType  # 32
 """No such cached content upstream: never made, ended, deleted, or another account's.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_CACHE_EXPIRED: ErrorReason.ValueType  # 34
+ERROR_REASON_CACHE_EXPIRED: ErrorReason.ValueType  # 33
 """The cached content has ended.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 35
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 34
 """No such file upstream: never made, ended, deleted, or another account's.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 36
+ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 35
 """Upstream has no such model, or the model has no such method.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_NOT_FOUND: ErrorReason.ValueType  # 37
+ERROR_REASON_UPSTREAM_NOT_FOUND: ErrorReason.ValueType  # 36
 """Upstream has no such thing.
 
 Status NOT_FOUND; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_RATE_LIMITED: ErrorReason.ValueType  # 38
+ERROR_REASON_UPSTREAM_RATE_LIMITED: ErrorReason.ValueType  # 37
 """Too many requests or tokens a minute.
 
 Status RESOURCE_EXHAUSTED; a retry can help.
 """
-ERROR_REASON_UPSTREAM_OVERLOADED: ErrorReason.ValueType  # 39
+ERROR_REASON_UPSTREAM_OVERLOADED: ErrorReason.ValueType  # 38
 """Upstream has no capacity for the model now, and says so as a rate limit.
 
 Status RESOURCE_EXHAUSTED; a retry can help.
 """
-ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 40
+ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 39
 """A budget or a daily quota is used up; waiting a moment does not help.
 
 Status RESOURCE_EXHAUSTED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 41
+ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 40
 """Upstream, or what it stands on, is not available.
 
 Status UNAVAILABLE; a retry can help.
 """
-ERROR_REASON_UPSTREAM_INTERNAL: ErrorReason.ValueType  # 42
+ERROR_REASON_UPSTREAM_INTERNAL: ErrorReason.ValueType  # 41
 """Upstream failed within itself. It may have charged for the call.
 
 Status INTERNAL; a retry can help.
 """
-ERROR_REASON_UPSTREAM_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 43
+ERROR_REASON_UPSTREAM_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 42
 """Upstream's own deadline passed. It may have charged for the call.
 
 Status DEADLINE_EXCEEDED; a retry can help.
 """
-ERROR_REASON_UPSTREAM_CANCELLED: ErrorReason.ValueType  # 44
+ERROR_REASON_UPSTREAM_CANCELLED: ErrorReason.ValueType  # 43
 """Upstream says that the call was cancelled.
 
 Status CANCELLED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_CONFLICT: ErrorReason.ValueType  # 45
+ERROR_REASON_UPSTREAM_CONFLICT: ErrorReason.ValueType  # 44
 """Upstream met a conflict with another request.
 
 Status ABORTED; a retry can help.
 """
-ERROR_REASON_UPSTREAM_ALREADY_EXISTS: ErrorReason.ValueType  # 46
+ERROR_REASON_UPSTREAM_ALREADY_EXISTS: ErrorReason.ValueType  # 45
 """Upstream has such a thing already.
 
 Status ALREADY_EXISTS; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_OUT_OF_RANGE: ErrorReason.ValueType  # 47
+ERROR_REASON_UPSTREAM_OUT_OF_RANGE: ErrorReason.ValueType  # 46
 """Upstream was asked for what lies past the end.
 
 Status OUT_OF_RANGE; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_UNIMPLEMENTED: ErrorReason.ValueType  # 48
+ERROR_REASON_UPSTREAM_UNIMPLEMENTED: ErrorReason.ValueType  # 47
 """Upstream does not do this.
 
 Status UNIMPLEMENTED; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_DATA_LOSS: ErrorReason.ValueType  # 49
+ERROR_REASON_UPSTREAM_DATA_LOSS: ErrorReason.ValueType  # 48
 """Upstream lost data.
 
 Status DATA_LOSS; a retry does not help.
 """
-ERROR_REASON_UPSTREAM_UNKNOWN: ErrorReason.ValueType  # 50
+ERROR_REASON_UPSTREAM_UNKNOWN: ErrorReason.ValueType  # 49
 """Upstream's answer has no known meaning, such as a redirect.
 
 Status UNKNOWN; a retry does not help.
