@@ -1,6 +1,7 @@
 """The commands: serve, emulate, healthcheck, config."""
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -35,9 +36,12 @@ def main() -> None:
 def run_serve(arguments: Sequence[str]) -> int:
     """Serve until a signal comes."""
     settings = _settings(arguments)
-    logs.configure(settings.log_level, settings.log_format)
     try:
-        uvloop.run(serve(settings))
+        with logs.logging_to_stdout(settings.log_level, settings.log_format):
+            uvloop.run(serve(settings))
+    except asyncio.CancelledError:
+        # A second signal ended the draining: calls were cut.
+        return 1
     except (OSError, ValueError, RuntimeError) as error:
         # These come from what the operator gave: files, addresses, callers.
         return _usage_error([str(error)])

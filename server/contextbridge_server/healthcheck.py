@@ -1,19 +1,26 @@
 """Asks a server for its health, for containers and people: exit code 0 for SERVING, 1 otherwise."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+DEFAULT_LISTEN = "127.0.0.1:50051"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 def run(arguments: Sequence[str]) -> int:
     """Ask, print the status, return the exit code."""
-    options = _parser().parse_args(arguments)
-    with _channel(options) as channel:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        channel = _channel(options)
+    except OSError as error:
+        parser.error(str(error))
+    with channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=options.service)
         try:
@@ -27,9 +34,15 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if status == SERVING else 1
 
 
+def _own_address() -> str:
+    """Return where a server with the same environment listens, as it is reached from here."""
+    listen = os.environ.get("CONTEXTBRIDGE_LISTEN", DEFAULT_LISTEN)
+    return listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="contextbridge healthcheck", description=__doc__)
-    parser.add_argument("--target", default="127.0.0.1:50051", help="the server's address")
+    parser.add_argument("--target", default=_own_address(), help="the server's address")
     parser.add_argument("--service", default="", help="a service's full name; empty for the server")
     parser.add_argument("--timeout", type=float, default=3.0, help="seconds to wait")
     parser.add_argument("--tls", action="store_true", help="use TLS")

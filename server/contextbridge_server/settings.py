@@ -158,10 +158,11 @@ class Settings(BaseSettings):
     """The server's certificate chain (PEM). It is read again when it changes."""
 
     tls_key_file: Path | None = None
-    """The certificate's private key (PEM). It is read again when the certificate changes."""
+    """The certificate's private key (PEM). It is read again when it changes."""
 
     tls_client_ca_file: Path | None = None
-    """Certificates (PEM) that clients' certificates must come from: mutual TLS."""
+    """Certificates (PEM) that clients' certificates must come from: mutual TLS. They are read again
+    when they change."""
 
     reflection: bool = True
     """Serve reflection, so that grpcurl needs no protos."""

@@ -60,7 +60,9 @@ class CanonicalLog:
             code = _code_of_cancelled(call)
             raise
         finally:
-            log.info(
+            # Probes come every few seconds and say nothing new.
+            write = log.debug if call.method.startswith(OPEN_TO_ALL) and code == "OK" else log.info
+            write(
                 names.CALL,
                 **{
                     names.METHOD: call.method.removeprefix("/"),

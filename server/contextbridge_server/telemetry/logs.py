@@ -2,11 +2,15 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
 import structlog
 from structlog.typing import Processor
+
+from .writer import LineWriter
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -16,32 +20,47 @@ LEVELS = {
 }
 
 
-def configure(level: str, form: Literal["json", "console"]) -> None:
-    """Set up logging for the process.
+class Logger:
+    """What structlog writes to: one line per event."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: str | bytes) -> None:
+        """Write a line."""
+        self._writer.write(line.encode() if isinstance(line, str) else line)
+
+    debug = info = warning = error = msg
+
+
+@contextmanager
+def logging_to_stdout(level: str, form: Literal["json", "console"]) -> Iterator[None]:
+    """Set up logging for the process; write what is waiting on leaving.
 
     Args:
         level: The least level that is written: debug, info, warning or error.
         form: `json` for machines, `console` for people.
     """
-    common: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Tracebacks without local variables, which may hold secrets and prompts.
-        structlog.processors.format_exc_info,
-    ]
-    factory: structlog.BytesLoggerFactory | structlog.PrintLoggerFactory
-    if form == "json":
-        common.append(structlog.processors.JSONRenderer(serializer=_serialize))
-        factory = structlog.BytesLoggerFactory(sys.stdout.buffer)
-    else:
-        common.append(structlog.dev.ConsoleRenderer())
-        factory = structlog.PrintLoggerFactory(sys.stdout)
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(serializer=_serialize)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer()
+    )
+    writer = LineWriter(sys.stdout.fileno())
     structlog.configure(
-        processors=common,
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=factory,
+        logger_factory=lambda *_: Logger(writer),
         cache_logger_on_first_use=True,
     )
+    try:
+        yield
+    finally:
+        writer.close()
 
 
 def _serialize(event: object, **_: object) -> bytes:

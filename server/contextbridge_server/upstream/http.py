@@ -1,7 +1,7 @@
 """Upstream over HTTP: httpx2's transport interface over one aiohttp session per process.
 
 The transport is called directly, with prebuilt URLs and headers: the client layer above it
-(redirects, cookies, auth) does nothing for us and costs a third of a call's time.
+(redirects, cookies, auth) does nothing for us and costs a quarter of a call's time.
 """
 
 import asyncio

@@ -28,7 +28,9 @@ class UploadFileRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of the file; at most 4 MiB a message by default, and 256 KiB is a good size."""
+    """The next bytes of the file; 256 KiB a message is a good size. A message is at most the
+    server's `max_message_bytes` (32 MiB by default).
+    """
     @_builtins.property
     def metadata(self) -> Global___UploadFileMetadata:
         """What the file is. The first message, and only it."""
