@@ -44,7 +44,7 @@ def logging_to_stdout(level: str, form: Literal["json", "console"]) -> Iterator[
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=_serialize)
         if form == "json"
-        else structlog.dev.ConsoleRenderer()
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
     writer = LineWriter(sys.stdout.fileno())
     structlog.configure(
