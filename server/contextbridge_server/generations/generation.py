@@ -24,6 +24,10 @@ class StreamDecoder(Protocol[Event_co]):
         """Yield the last event; raise where the answer is not whole."""
         ...
 
+    def abandon(self) -> Iterator[Event_co]:
+        """Yield what was held back, where the stream failed."""
+        ...
+
 
 class Generations:
     """The answers of one process, straight from upstream: nothing is kept, joined or resumed.
@@ -44,9 +48,14 @@ class Generations:
     ) -> None:
         """Write a streamed answer's events; upstream is read no faster than they are taken."""
         async with self._upstream.stream(request, terms) as batches:
-            async for batch in batches:
-                for event in decoder.decode(batch):
+            try:
+                async for batch in batches:
+                    for event in decoder.decode(batch):
+                        await write(event)
+            except BridgeError:
+                for event in decoder.abandon():
                     await write(event)
+                raise
             for event in decoder.finish():
                 await write(event)
 

@@ -94,6 +94,10 @@ class ChatStreamDecoder:
             )
         )
 
+    def abandon(self) -> Iterator[Event]:
+        """Yield nothing: no event is held from one batch to the next."""
+        yield from ()
+
     def _chunk(self, reader: Reader) -> Iterator[Event]:
         reader.drop("object")
         choices = reader.items("choices")

@@ -62,7 +62,7 @@ def _ttl(
         return None
     if request.HasField("ttl"):
         field, ttl = "ttl", timedelta_of(request.ttl)
-        if ttl % timedelta(seconds=1):
+        if request.ttl.nanos:
             violations.add(field, "Must be whole seconds.")
     elif request.HasField("expire_time"):
         field, ttl = "expire_time", datetime_of(request.expire_time) - now

@@ -41,8 +41,8 @@ def gemini_answer(
 class GeminiStreamDecoder:
     """Turns one answer's chunks into its messages, numbered from 1.
 
-    A message that ends a candidate is held until the next one or the stream's end, so that the last
-    can say what the call cost; text is never held.
+    A message that ends the last open candidate is held until the next one or the stream's end, so
+    that the last can say what the call cost.
 
     Args:
         request: What was asked.
@@ -69,9 +69,7 @@ class GeminiStreamDecoder:
             BridgeError: A chunk is malformed; the messages before it were yielded.
         """
         for chunk in batch:
-            held, self._held = self._held, None
-            if held is not None:
-                yield held
+            yield from self.abandon()
             message = from_json(chunk, pb.GenerateContentResponse)
             self._sequence += 1
             message.sequence = self._sequence
@@ -105,6 +103,12 @@ class GeminiStreamDecoder:
         _conclude(last, self._request, self._usage, self._prompt_bytes, self._text_bytes)
         self.usage = last.billed_usage
         yield last
+
+    def abandon(self) -> Iterator[pb.GenerateContentResponse]:
+        """Yield the message that is held, which turned out not to be the last."""
+        held, self._held = self._held, None
+        if held is not None:
+            yield held
 
     def _ends(self, message: pb.GenerateContentResponse) -> bool:
         """Keep book of open candidates; tell whether a message may be the last."""

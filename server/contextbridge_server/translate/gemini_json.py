@@ -285,8 +285,8 @@ def _checked(kind: type, value: Any) -> Any:
 
 
 def _integer(value: Any) -> int:
-    """Read a whole number; text and `2.0` count as one (wire.md B.5)."""
-    number = float(value) if isinstance(value, str) and "." in value else value
+    """Read a whole number; text, `2.0` and `2e3` count as one (wire.md B.5)."""
+    number = float(value) if isinstance(value, str) and {*value} & {*".eE"} else value
     if isinstance(number, bool) or (isinstance(number, float) and not number.is_integer()):
         raise TypeError(int)
     return int(number)
