@@ -1,11 +1,13 @@
 """Fixtures of the service tests: requests that work, and a reader of errors."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
+from aiohttp import web
 from google.rpc import error_details_pb2, status_pb2
 
 from contextbridge import v1 as pb
@@ -135,3 +137,28 @@ def generate_request_fixture() -> Callable[..., pb.GenerateContentRequest]:
         return pb.GenerateContentRequest(model=model, contents=contents, **fields)
 
     return generate_request
+
+
+@pytest.fixture(name="literal_upstream")
+def literal_upstream_fixture() -> Callable[[bytes], AbstractAsyncContextManager[str]]:
+    """Return what serves one JSON body under HTTP 200 to every request, and yields its address."""
+    return literal_upstream
+
+
+@asynccontextmanager
+async def literal_upstream(body: bytes) -> AsyncIterator[str]:
+    """Serve one JSON body under HTTP 200 to every request."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()

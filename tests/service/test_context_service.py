@@ -348,3 +348,37 @@ async def test_the_response_cache_says_that_it_was_bypassed(create, contexts, ch
 
     outcome = events[-1].completed.response_cache
     assert outcome.status == pb.RESPONSE_CACHE_STATUS_BYPASSED
+
+
+async def test_a_whole_answer_where_a_stream_was_asked_for_is_streamed(
+    literal_upstream, bridge, chat_request
+):
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1772355300,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Fog.",
+                    "tool_calls": [
+                        {"id": "a", "function": {"name": "tide", "arguments": "{}"}},
+                        {"id": "b", "function": {"name": "wind", "arguments": "{}"}},
+                    ],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    }
+    request = chat_request(pb.Context(id="ctx-1", model=MODEL))
+    async with literal_upstream(json.dumps(body).encode()) as url, bridge(url) as channel:
+        events = await collect(pb.ContextServiceStub(channel).ChatWithContext(request))
+
+    assert text_of(events) == "Fog."
+    calls = [event.tool_call for event in events if event.HasField("tool_call")]
+    assert [(call.call_index, call.id) for call in calls] == [(0, "a"), (1, "b")]
+    assert events[-1].completed.usage.total_tokens == 5

@@ -69,6 +69,8 @@ def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violat
     for name, (least, most) in RANGES.items():
         if name in body:
             violations.within(name, body[name], least, most)
+    if "top_logprobs" in body and not body.get("logprobs"):
+        violations.add("top_logprobs", "Needs logprobs.")
     if request.stop:
         body["stop"] = _stop(request, violations)
     body.update(_tools(request, violations))

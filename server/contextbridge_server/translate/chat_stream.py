@@ -129,7 +129,8 @@ class ChatStreamDecoder:
         index = reader.count("index")
         self._open |= {index} - self._finished
         self._take_usage(reader)
-        delta = reader.members("delta")
+        # An upstream that ignores `stream` sends the whole message instead of its pieces.
+        delta = reader.members("message" if reader.has("message") else "delta")
         delta.drop("role")
         yield from self._texts(index, delta, reader.members("logprobs"))
         yield from self._tool_calls(index, delta)
@@ -182,14 +183,14 @@ class ChatStreamDecoder:
             # The deprecated form has one call, without index and id.
             calls.append(Reader({}, "function_call"))
             functions.append(delta.members("function_call"))
-        for call, function in zip(calls, functions, strict=True):
+        for place, (call, function) in enumerate(zip(calls, functions, strict=True)):
             yield from self._unfold(index)
             arguments = function.text("arguments")
             self._text_bytes += len(arguments.encode())
             yield self._event(
                 tool_call=pb.ToolCallDelta(
                     index=index,
-                    call_index=call.count("index"),
+                    call_index=call.count("index") if call.has("index") else place,
                     id=call.text("id"),
                     name=function.text("name"),
                     arguments_json=arguments,

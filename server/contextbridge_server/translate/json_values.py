@@ -130,7 +130,8 @@ class Reader:
             number = int(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise malformed(f"{self._what}.{key} is no whole number") from error
-        if isinstance(value, bool) or number.bit_length() > bits:
+        exact = not isinstance(value, float) or value.is_integer()
+        if isinstance(value, bool) or not exact or number.bit_length() > bits:
             raise malformed(f"{self._what}.{key} is no whole number of {bits} bits")
         return number
 

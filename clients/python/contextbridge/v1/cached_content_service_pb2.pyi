@@ -36,7 +36,8 @@ class CreateCachedContentRequest(_message.Message):
     @_builtins.property
     def extra_body(self) -> _struct_pb2.Struct:
         """Optional. Fields for upstream that this version does not know, merged into the body's top
-        level. Naming a field that the request has is a violation. Whole numbers go as integers.
+        level. Naming what the request has a field for, set or not, is a violation. Whole numbers go as
+        integers.
         """
 
     def __init__(
@@ -85,7 +86,7 @@ class GetCachedContentRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. The name, as an answer gave it."""
+    """Required. The name, as an answer gave it; at most 512 characters."""
     def __init__(
         self,
         *,
@@ -134,7 +135,9 @@ class ListCachedContentsRequest(_message.Message):
     page_size: _builtins.int
     """Optional. At most this many, at least 0; above 1,000 means 1,000. 0 means upstream's default."""
     page_token: _builtins.str
-    """Optional. `next_page_token` of the page before. Empty means the first page."""
+    """Optional. `next_page_token` of the page before, at most 4,096 characters.
+    Empty means the first page.
+    """
     def __init__(
         self,
         *,
@@ -239,7 +242,7 @@ class DeleteCachedContentRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. The name, as an answer gave it."""
+    """Required. The name, as an answer gave it; at most 512 characters."""
     def __init__(
         self,
         *,

@@ -145,7 +145,8 @@ class CreateContextRequest(_message.Message):
     @_builtins.property
     def extra_body(self) -> _struct_pb2.Struct:
         """Optional. Fields for upstream that this version does not know, merged into the body's top
-        level. Naming a field that the request has is a violation. Whole numbers go as integers.
+        level. Naming what the request has a field for, set or not, is a violation. Whole numbers go as
+        integers.
         """
 
     def __init__(
@@ -523,7 +524,7 @@ class ChatWithContextRequest(_message.Message):
     Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
     """
     repetition_penalty: _builtins.float
-    """Optional. Disfavours repeated tokens, above 0; 1 is neutral. Not on every model.
+    """Optional. Disfavours repeated tokens, at least 0; 1 is neutral. Not on every model.
     Unset means upstream's default.
     """
     service_tier: _builtins.str
@@ -553,7 +554,8 @@ class ChatWithContextRequest(_message.Message):
     @_builtins.property
     def extra_body(self) -> _struct_pb2.Struct:
         """Optional. Fields for upstream that this version does not know, merged into the body's top
-        level. Naming a field that the request has is a violation. Whole numbers go as integers.
+        level. Naming what the request has a field for, set or not, is a violation. Whole numbers go as
+        integers.
         """
 
     @_builtins.property

@@ -119,7 +119,7 @@ class GetFileRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. `files/…`."""
+    """Required. `files/…`, at most 512 characters."""
     def __init__(
         self,
         *,
@@ -168,7 +168,9 @@ class ListFilesRequest(_message.Message):
     page_size: _builtins.int
     """Optional. At most this many, at least 0; above 100 means 100. 0 means upstream's default."""
     page_token: _builtins.str
-    """Optional. `next_page_token` of the page before. Empty means the first page."""
+    """Optional. `next_page_token` of the page before, at most 4,096 characters.
+    Empty means the first page.
+    """
     def __init__(
         self,
         *,
@@ -219,7 +221,7 @@ class DeleteFileRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. `files/…`."""
+    """Required. `files/…`, at most 512 characters."""
     def __init__(
         self,
         *,

@@ -121,7 +121,8 @@ class GenerateContentRequest(_message.Message):
     @_builtins.property
     def extra_body(self) -> _struct_pb2.Struct:
         """Optional. Fields for upstream that this version does not know, merged into the body's top
-        level. Naming a field that the request has is a violation. Whole numbers go as integers.
+        level. Naming what the request has a field for, set or not, is a violation. Whole numbers go as
+        integers.
         """
 
     @_builtins.property
