@@ -23,6 +23,7 @@ from .rpc.layers import (
     NoAuthentication,
     OwnKey,
     PassedThroughKeys,
+    Redaction,
 )
 from .rpc.server import Server, ServerOptions, Services
 from .settings import EMULATOR, Settings
@@ -73,6 +74,7 @@ def _layers(settings: Settings) -> Sequence[Layer]:
     callers = settings.callers_file
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
+        Redaction(settings.upstream_key()),  # Inside the log, which says what the caller is told.
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
         Authentication(read_callers(callers)) if callers else NoAuthentication(),
         # After authentication: strangers take no room.

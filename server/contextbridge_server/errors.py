@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 from contextbridge import v1 as pb
 
+REDACTED = "[redacted]"
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -49,6 +51,12 @@ class BridgeError(Exception):
         self.retry_after = retry_after
         self.violations = tuple(violations)
         self.http_status = http_status
+
+    def redact(self, secret: str) -> None:
+        """Take a secret out of what a caller or a log would see: upstream may echo it."""
+        self.message = self.message.replace(secret, REDACTED)
+        self.metadata = {key: v.replace(secret, REDACTED) for key, v in self.metadata.items()}
+        self.args = (f"{pb.ErrorReason.Name(self.reason)}: {self.message}",)
 
 
 def malformed(what: str) -> BridgeError:

@@ -7,6 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 import trustme
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contextbridge import v1 as pb
@@ -108,6 +110,29 @@ async def test_the_upstream_key_may_come_from_a_file(emulator, bridge, generate_
         await pb.GeminiServiceStub(channel).GenerateContent(generate_request())
 
     assert emulator.requests[-1].headers["x-goog-api-key"] == KEY
+
+
+@pytest.mark.parametrize("key_from", ["server", "caller"])
+async def test_a_key_that_upstream_echoes_reaches_neither_caller_nor_log(
+    key_from, bridge, generate_request, failure, capfd
+):
+    async def refuse(request):
+        message = f"Incorrect API key provided: {request.headers['x-goog-api-key']}."
+        return web.json_response({"error": {"message": message}}, status=401)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", refuse)
+    async with TestServer(application) as upstream:
+        settings = {"upstream_api_key": KEY, "upstream_key_from": key_from}
+        async with bridge(str(upstream.make_url("")), **settings) as channel:
+            gemini = pb.GeminiServiceStub(channel)
+            metadata = (("x-upstream-api-key", KEY),)
+            failed = await failure(gemini.GenerateContent(generate_request(), metadata=metadata))
+
+    assert failed.reason == "UPSTREAM_KEY_INVALID"
+    assert "Incorrect API key provided: [redacted]." in failed.message
+    assert KEY not in str(failed.info)
+    assert KEY not in "".join(capfd.readouterr())
 
 
 def secure_channel(address, authority, *, certificate=None):

@@ -129,6 +129,27 @@ class FaultBarrier:
             ) from error
 
 
+class Redaction:
+    """Takes upstream's keys out of errors, where upstream echoes them.
+
+    Args:
+        server_key: The server's own key; None where it has none.
+    """
+
+    def __init__(self, server_key: str | None) -> None:
+        self._server_key = server_key
+
+    async def around(self, call: Call, proceed: Proceed) -> None:
+        """Let the call proceed."""
+        try:
+            await proceed()
+        except BridgeError as error:
+            for key in (self._server_key, call.upstream_key):
+                if key:
+                    error.redact(key)
+            raise
+
+
 class Admission:
     """Bounds the calls that are open at once; past the bound they are refused at once.
 

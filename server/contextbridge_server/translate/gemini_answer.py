@@ -91,15 +91,12 @@ class GeminiStreamDecoder:
             raise BridgeError(
                 pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY, "Upstream's stream held no answer."
             )
-        if not self._is_whole():
+        last = self._held
+        if last is None:
             raise BridgeError(
                 pb.ERROR_REASON_UPSTREAM_STREAM_TRUNCATED,
                 "Upstream's stream ended without a finish reason.",
             )
-        last = self._held
-        if last is None:
-            self._sequence += 1
-            last = pb.GenerateContentResponse(sequence=self._sequence)
         _conclude(last, self._request, self._usage, self._prompt_bytes, self._text_bytes)
         self.usage = last.billed_usage
         yield last
@@ -119,9 +116,6 @@ class GeminiStreamDecoder:
         # What comes after a candidate's finish reason does not open it again.
         self._open -= self._finished
         self._blocked = self._blocked or bool(message.prompt_feedback.block_reason_raw)
-        return self._is_whole()
-
-    def _is_whole(self) -> bool:
         return not self._open and (bool(self._finished) or self._blocked)
 
 

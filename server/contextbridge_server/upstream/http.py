@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import aiohttp
 import httpx2
@@ -263,10 +263,11 @@ async def _read(response: httpx2.Response, limit_bytes: int, *, cut: bool = Fals
 async def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """Yield a body as it arrives, decompressed where upstream compresses unasked."""
     compressed = "content-encoding" in response.headers
-    source = response.aiter_bytes() if compressed else response.aiter_raw()
+    source: Any = response.aiter_bytes() if compressed else response.aiter_raw()
     with _transport_failures():
-        async for piece in source:
-            yield piece
+        async with aclosing(source):
+            async for piece in source:
+                yield piece
 
 
 async def _slices(body: bytes) -> AsyncIterator[bytes]:

@@ -289,11 +289,11 @@ async def test_a_server_that_says_cancelled_is_an_error(client: Any, script: Any
         await chat(client).answer()
 
 
+# A thread that reads cannot be cancelled.
+@pytest.mark.parametrize("connect", ["async"], indirect=True)
 async def test_cancelling_the_reading_task_cancels_the_call(
-    script: Any, connect: Any, address: str, events: Events, request: pytest.FixtureRequest
+    script: Any, connect: Any, address: str, events: Events
 ) -> None:
-    if request.node.callspec.params["connect"] == "sync":
-        pytest.skip("threads cannot be cancelled")
     script.stream("ChatWithContext", *events(STARTED), hang=True)
     stream = chat(connect(address))
     await anext(stream)
