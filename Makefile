@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 ADDRESS ?= 127.0.0.1:50051
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format format-check lint types layers proto proto-check proto-breaking \
+.PHONY: help run test check format format-check lint types layers proto proto-check proto-breaking proto-released \
         docs docs-check lock clean
 
 help: ## Show this help
@@ -57,6 +57,9 @@ proto-check: $(STAMP) ## Check that what is generated is current
 
 proto-breaking: $(STAMP) ## Check that the contract breaks no client of the last release
 	$(BIN)/buf breaking protos --against protos/released.binpb
+
+proto-released: $(STAMP) ## Take the contract as it stands for the released one, at a release
+	$(BIN)/buf build protos --exclude-source-info --output protos/released.binpb
 
 docs: $(STAMP) ## Generate the reference documentation
 	$(BIN)/python docs/generate.py
