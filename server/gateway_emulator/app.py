@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from . import caches, chat, contexts, errors, files, gemini, models
+from . import caches, chat, contexts, errors, files, gemini, keywords, models
 from .auth import authenticate
 from .call import Call, Unusual
 from .config import Config
@@ -43,6 +43,7 @@ ROUTES = (
     _route("POST", "/v1/context/create", "openai", contexts.create),
     _route("POST", "/v1/context/chat/completions", "openai", chat.with_context),
     _route("POST", "/v1/chat/completions", "openai", chat.maybe_with_context),
+    _route("POST", "/api/chat/completions", "openai", keywords.complete),
     _route("POST", _PREFIX + _MODEL + ":generateContent", "google", gemini.generate),
     _route("POST", _PREFIX + _MODEL + ":streamGenerateContent", "google", gemini.stream_generate),
     _route("POST", _PREFIX + _MODEL + ":countTokens", "google", gemini.count),
@@ -58,7 +59,7 @@ ROUTES = (
     _route("GET", _PREFIX + "/files/(?P<id>[^/]+)", "google", files.get),
     _route("DELETE", _PREFIX + "/files/(?P<id>[^/]+)", "google", files.delete),
 )
-_OPENAI_PATHS = ("/v1/context", "/v1/chat")
+_OPENAI_PATHS = ("/v1/context", "/v1/chat", "/api/")
 
 
 class Gateway:

@@ -55,15 +55,20 @@ async def with_context(call: Call) -> web.StreamResponse:
     """Answer POST /v1/context/chat/completions."""
     body = await call.read_json()
     required_text(body, "context_id")
-    return await _complete(call, body)
+    return await complete(call, body)
 
 
 async def maybe_with_context(call: Call) -> web.StreamResponse:
     """Answer POST /v1/chat/completions, where a context is optional."""
-    return await _complete(call, await call.read_json())
+    return await complete(call, await call.read_json())
 
 
-async def _complete(call: Call, body: dict[str, Any]) -> web.StreamResponse:
+async def complete(
+    call: Call,
+    body: dict[str, Any],
+    keep: Callable[[Completion], None] = lambda _: None,
+) -> web.StreamResponse:
+    """Answer a chat; `keep` gets the completion just before its last byte goes out."""
     model = required_text(body, "model")
     plain, _ = split_model(model)
     chosen = call.faults(model, "answer")
@@ -81,17 +86,23 @@ async def _complete(call: Call, body: dict[str, Any]) -> web.StreamResponse:
     with _in_progress(prefix.context):
         completion = _make(body, model, prefix, new, chosen)
         await call.wait(chosen.wire)
-        release = _releasing(prefix.context, new, completion.answers[0])
-        return await _send(call, body, completion, chosen.wire, release)
+        join_history = _releasing(prefix.context, new, completion.answers[0])
+
+        def release() -> None:
+            join_history()
+            keep(completion)
+
+        return await send(call, body, completion, chosen.wire, release)
 
 
-async def _send(
+async def send(
     call: Call,
     body: Mapping[str, Any],
     completion: Completion,
     wire: Wire,
     release: Callable[[], None],
 ) -> web.StreamResponse:
+    """Send a completion, whole or streamed, as the body asks."""
     if not body.get("stream"):
         return await send_json(call, whole(completion, wire), wire, release)
     options = body.get("stream_options") or {}

@@ -156,6 +156,7 @@ class Account:
         self.files: dict[str, StoredFile] = {}
         self.gone: Shelf[Gone] = Shelf(max_entries)
         self.seen: Shelf[bool] = Shelf(max_entries)
+        self.responses: Shelf[Any] = Shelf(max_entries)
 
     def purge(self, now_ns: int) -> None:
         """Drop everything whose time is over."""
