@@ -8,7 +8,7 @@ ADDRESS ?= 127.0.0.1:50051
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format format-check lint types layers proto proto-check proto-breaking proto-released \
-        docs docs-check lock clean
+        client client-check docs docs-check lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ test: $(STAMP) ## Run all tests, with coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: format-check lint types layers proto-check proto-breaking docs-check test ## Run what CI runs
+check: format-check lint types layers proto-check proto-breaking client-check docs-check test ## Run what CI runs
 
 format: $(STAMP) ## Format code and protos
 	$(BIN)/ruff format
@@ -60,6 +60,12 @@ proto-breaking: $(STAMP) ## Check that the contract breaks no client of the last
 
 proto-released: $(STAMP) ## Take the contract as it stands for the released one, at a release
 	$(BIN)/buf build protos --exclude-source-info --output protos/released.binpb
+
+client: $(STAMP) ## Generate the blocking Python client from the asyncio one
+	$(BIN)/python clients/python/generate_sync.py
+
+client-check: $(STAMP)
+	$(BIN)/python clients/python/generate_sync.py --check
 
 docs: $(STAMP) ## Generate the reference documentation
 	$(BIN)/python docs/generate.py

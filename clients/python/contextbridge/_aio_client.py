@@ -2,7 +2,6 @@
 
 # ruff: noqa: ASYNC109 - A gRPC deadline travels with the call; asyncio.timeout's would not.
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -33,7 +32,7 @@ from contextbridge._requests import (
     ContextOptions,
     GenerateOptions,
 )
-from contextbridge._uploads import Source, Upload, opened
+from contextbridge._uploads import Source, opened
 
 
 class AsyncClient:
@@ -400,28 +399,7 @@ class AsyncClient:
             display_name=display_name,
             name=name,
         )
-        deadline = await self._transport.begin(timeout)
-        with opening as upload:
-            call = self.stubs.files.UploadFile(
-                timeout=deadline.remaining(), metadata=self.metadata()
-            )
-            writing = asyncio.create_task(_write(call, upload))
-
-            def stop(_: object) -> None:
-                # A write that fails would replace the status that ended the call by its own.
-                writing.cancel()
-
-            call.add_done_callback(stop)
-            try:
-                await asyncio.wait({writing})
-                if not writing.cancelled() and (failure := writing.exception()):
-                    raise failure
-                response = await call
-            except grpc.RpcError as error:
-                raise self._transport.failed(error) from error
-            finally:
-                call.cancel()
-        return response.file
+        return await self._transport.upload(opening, timeout)
 
     async def get_file(self, name: str, *, timeout: Timeout = None) -> pb.File:
         """Returns a file's metadata."""
@@ -453,16 +431,3 @@ class AsyncClient:
         await self._transport.unary(
             self.stubs.files.DeleteFile, pb.DeleteFileRequest(name=name), timeout
         )
-
-
-async def _write(
-    call: "grpc.aio.StreamUnaryCall[pb.UploadFileRequest, pb.UploadFileResponse]", upload: Upload
-) -> None:
-    # Written here: gRPC would turn the OSError of an iterator into a cancellation.
-    try:
-        await call.write(upload.first())
-        while message := await asyncio.to_thread(upload.next):
-            await call.write(message)
-        await call.done_writing()
-    except (grpc.RpcError, asyncio.InvalidStateError):
-        pass  # The call has ended early; its status says why.

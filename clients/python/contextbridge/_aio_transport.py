@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC109 - A gRPC deadline travels with the call; asyncio.timeout's would not.
 
 import asyncio
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,7 @@ import grpc.aio
 from contextbridge import v1 as pb
 from contextbridge._channel import Connection, Deadline, Timeout
 from contextbridge._errors import ContextBridgeError
+from contextbridge._uploads import Upload
 
 if TYPE_CHECKING:
     from contextbridge.v1.cached_content_service_pb2_grpc import CachedContentServiceAsyncStub
@@ -121,3 +123,41 @@ class AsyncTransport:
         """Begins a call with a stream of answers."""
         deadline = await self.begin(timeout)
         return method(request, timeout=deadline.remaining(), metadata=self.connection.metadata())
+
+    async def upload(self, opening: AbstractContextManager[Upload], timeout: Timeout) -> pb.File:
+        """Makes the call that uploads a file."""
+        deadline = await self.begin(timeout)
+        with opening as upload:
+            call = self.stubs.files.UploadFile(
+                timeout=deadline.remaining(), metadata=self.connection.metadata()
+            )
+            writing = asyncio.create_task(_write(call, upload))
+
+            def stop(_: object) -> None:
+                # A write that fails would replace the status that ended the call by its own.
+                writing.cancel()
+
+            call.add_done_callback(stop)
+            try:
+                await asyncio.wait({writing})
+                if not writing.cancelled() and (failure := writing.exception()):
+                    raise failure
+                response = await call
+            except grpc.RpcError as error:
+                raise self.failed(error) from error
+            finally:
+                call.cancel()
+        return response.file
+
+
+async def _write(
+    call: "grpc.aio.StreamUnaryCall[pb.UploadFileRequest, pb.UploadFileResponse]", upload: Upload
+) -> None:
+    # Written here: gRPC would turn the OSError of an iterator into a cancellation.
+    try:
+        await call.write(upload.first())
+        while message := await asyncio.to_thread(upload.next):
+            await call.write(message)
+        await call.done_writing()
+    except (grpc.RpcError, asyncio.InvalidStateError):
+        pass  # The call has ended early; its status says why.

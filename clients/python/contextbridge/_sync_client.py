@@ -1,6 +1,5 @@
-"""The blocking client."""
+"""The blocking client. Generated from _sync_client.py."""
 
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -10,6 +9,8 @@ import grpc
 
 from contextbridge import _requests
 from contextbridge import v1 as pb
+from contextbridge._sync_streams import ChatStream, ContentStream
+from contextbridge._sync_transport import Stubs, Transport
 from contextbridge._channel import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_KEEPALIVE,
@@ -28,9 +29,7 @@ from contextbridge._requests import (
     ContextOptions,
     GenerateOptions,
 )
-from contextbridge._sync_streams import ChatStream, ContentStream
-from contextbridge._sync_transport import Stubs, Transport
-from contextbridge._uploads import Source, Upload, opened
+from contextbridge._uploads import Source, opened
 
 
 class Client:
@@ -166,7 +165,8 @@ class Client:
         request = pb.ListContextsRequest(model=model, state=state, page_size=page_size)
         while True:
             page = self._transport.unary(self.stubs.contexts.ListContexts, request, timeout)
-            yield from page.contexts
+            for context in page.contexts:
+                yield context
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -332,7 +332,8 @@ class Client:
         while True:
             method = self.stubs.cached_contents.ListCachedContents
             page = self._transport.unary(method, request, timeout)
-            yield from page.cached_contents
+            for cached_content in page.cached_contents:
+                yield cached_content
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -389,20 +390,7 @@ class Client:
             display_name=display_name,
             name=name,
         )
-        deadline = self._transport.begin(timeout)
-        with opening as upload:
-            messages = _Readable(upload)
-            try:
-                response = self.stubs.files.UploadFile(
-                    iter(messages), timeout=deadline.remaining(), metadata=self.metadata()
-                )
-            except grpc.RpcError as error:
-                if messages.failure is not None:
-                    raise messages.failure from None
-                raise self._transport.failed(error) from error
-            finally:
-                messages.over.set()
-        return response.file
+        return self._transport.upload(opening, timeout)
 
     def get_file(self, name: str, *, timeout: Timeout = None) -> pb.File:
         """Returns a file's metadata."""
@@ -421,7 +409,8 @@ class Client:
         request = pb.ListFilesRequest(page_size=page_size)
         while True:
             page = self._transport.unary(self.stubs.files.ListFiles, request, timeout)
-            yield from page.files
+            for file in page.files:
+                yield file
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -429,20 +418,3 @@ class Client:
     def delete_file(self, name: str, *, timeout: Timeout = None) -> None:
         """Deletes a file."""
         self._transport.unary(self.stubs.files.DeleteFile, pb.DeleteFileRequest(name=name), timeout)
-
-
-class _Readable:
-    """The messages of an upload. A thread of gRPC's reads them and would hide why that failed."""
-
-    def __init__(self, upload: Upload) -> None:
-        self.upload = upload
-        self.failure: Exception | None = None
-        self.over = threading.Event()
-
-    def __iter__(self) -> Iterator[pb.UploadFileRequest]:
-        try:
-            yield from self.upload.messages()
-        except Exception as error:
-            if not self.over.is_set():  # Else the call has ended early, and the file is closed.
-                self.failure = error
-                raise

@@ -1,5 +1,8 @@
 """The blocking channel and its stubs: connecting, calling, failing."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,6 +11,7 @@ import grpc
 from contextbridge import v1 as pb
 from contextbridge._channel import Connection, Deadline, Timeout
 from contextbridge._errors import ContextBridgeError
+from contextbridge._uploads import Upload
 
 if TYPE_CHECKING:
     from grpc import _CallIterator  # Of the type hints alone: grpc does not name it.
@@ -103,3 +107,39 @@ class Transport:
         """Begins a call with a stream of answers."""
         deadline = self.begin(timeout)
         return method(request, timeout=deadline.remaining(), metadata=self.connection.metadata())
+
+    def upload(self, opening: AbstractContextManager[Upload], timeout: Timeout) -> pb.File:
+        """Makes the call that uploads a file."""
+        deadline = self.begin(timeout)
+        with opening as upload:
+            messages = _Readable(upload)
+            try:
+                response = self.stubs.files.UploadFile(
+                    iter(messages),
+                    timeout=deadline.remaining(),
+                    metadata=self.connection.metadata(),
+                )
+            except grpc.RpcError as error:
+                if messages.failure is not None:
+                    raise messages.failure from None
+                raise self.failed(error) from error
+            finally:
+                messages.over.set()
+        return response.file
+
+
+class _Readable:
+    """The messages of an upload. A thread of gRPC's reads them and would hide why that failed."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.upload = upload
+        self.failure: Exception | None = None
+        self.over = threading.Event()
+
+    def __iter__(self) -> Iterator[pb.UploadFileRequest]:
+        try:
+            yield from self.upload.messages()
+        except Exception as error:
+            if not self.over.is_set():  # Else the call has ended early, and the file is closed.
+                self.failure = error
+                raise
