@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import ssl
 from pathlib import Path
 
 import grpc
@@ -228,3 +229,33 @@ async def test_no_secret_and_no_prompt_reaches_a_log(
     assert '"tenant":"retail"' in written_log
     for secret in (TOKEN, KEY, PROMPT, "guess"):
         assert secret not in written_log
+
+
+async def test_upstream_is_trusted_by_the_authorities_that_the_settings_name(
+    authority, bridge, generate_request, failure, tmp_path
+):
+    async def answer(_):
+        candidate = {"content": {"parts": [{"text": "Fog."}]}, "finishReason": "STOP"}
+        return web.json_response({"candidates": [candidate]})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    ca_file = tmp_path / "upstream.pem"
+    ca_file.write_bytes(authority.cert_pem.bytes())
+    upstream = TestServer(application, host="localhost", scheme="https")
+    await upstream.start_server(ssl=context)
+    try:
+        url = str(upstream.make_url(""))
+        async with bridge(url, upstream_ca_file=ca_file) as channel:
+            trusted = await pb.GeminiServiceStub(channel).GenerateContent(generate_request())
+        async with bridge(url) as channel:
+            failed = await failure(
+                pb.GeminiServiceStub(channel).GenerateContent(generate_request())
+            )
+    finally:
+        await upstream.close()
+
+    assert trusted.candidates[0].content.parts[0].text == "Fog."
+    assert (failed.code.name, failed.reason) == ("UNAVAILABLE", "UPSTREAM_CONNECT_FAILED")
