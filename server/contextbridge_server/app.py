@@ -46,14 +46,16 @@ async def running_server(settings: Settings) -> AsyncIterator[Server]:
         RuntimeError: The address cannot be bound.
     """
     async with AsyncExitStack() as stack:
-        base_url = settings.upstream
+        base_url, key = settings.upstream, _server_key(settings)
         if base_url == EMULATOR:
             base_url = await stack.enter_async_context(running_emulator())
-        http = await stack.enter_async_context(HttpUpstream(_http_options(settings, base_url)))
+        http = await stack.enter_async_context(HttpUpstream(_http_options(settings, base_url, key)))
         upstream = RetryingUpstream(
             http, _retry_policy(settings), RetryBudget(settings.retry_budget)
         )
-        server = Server(_server_options(settings), _services(settings, upstream), _layers(settings))
+        server = Server(
+            _server_options(settings), _services(settings, upstream), _layers(settings, key)
+        )
         await server.start()
         stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace)
         yield server
@@ -70,11 +72,11 @@ def _services(settings: Settings, upstream: Upstream) -> Services:
     )
 
 
-def _layers(settings: Settings) -> Sequence[Layer]:
+def _layers(settings: Settings, server_key: str | None) -> Sequence[Layer]:
     callers = settings.callers_file
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
-        Redaction(settings.upstream_key()),  # Inside the log, which says what the caller is told.
+        Redaction(server_key),  # Inside the log, which says what the caller is told.
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
         Authentication(read_callers(callers)) if callers else NoAuthentication(),
         # After authentication: strangers take no room.
@@ -106,14 +108,20 @@ def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
     return files.credentials()
 
 
-def _http_options(settings: Settings, base_url: str) -> HttpOptions:
-    own_key = settings.upstream_key() if settings.upstream_key_from == "server" else None
+def _server_key(settings: Settings) -> str | None:
+    """Return the key that goes upstream where the caller's own does not."""
+    if settings.upstream_key_from == "caller":
+        return None
+    return settings.upstream_key() or (EMULATOR_KEY if settings.upstream == EMULATOR else None)
+
+
+def _http_options(settings: Settings, base_url: str, server_key: str | None) -> HttpOptions:
     return HttpOptions(
         base_url=base_url,
         context_prefix=settings.context_prefix,
         native_prefix=settings.native_prefix,
         upload_prefix=settings.upload_prefix,
-        api_key=own_key or (EMULATOR_KEY if settings.upstream == EMULATOR else None),
+        api_key=server_key,
         ca_file=str(settings.upstream_ca_file) if settings.upstream_ca_file else None,
         connect_timeout=settings.connect_timeout,
         response_timeout=settings.response_timeout,

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.failures import decode_object
+from ..upstream.objects import ask_for_object
 from ..upstream.port import CallTerms, Chunk, Upstream, UpstreamRequest
 
 Event_co = TypeVar("Event_co", covariant=True)
@@ -61,8 +61,7 @@ class Generations:
 
     async def complete(self, request: UpstreamRequest, terms: CallTerms) -> Chunk:
         """Return a whole answer's JSON."""
-        answer = await self._upstream.send(request, terms)
-        return decode_object(answer.body, answer.headers)
+        return await ask_for_object(self._upstream, request, terms)
 
 
 def refuse_to_resume(resume_after: int) -> None:

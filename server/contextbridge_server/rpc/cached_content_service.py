@@ -1,9 +1,5 @@
 """CachedContentService: Gemini's own cache resource."""
 
-from typing import Any
-
-import grpc
-
 from contextbridge import v1 as pb
 
 from ..translate.cached_contents import (
@@ -15,12 +11,10 @@ from ..translate.cached_contents import (
 from ..translate.gemini_json import from_json
 from ..translate.limits import Limits
 from ..translate.paths import list_request, resource_request
-from ..upstream.failures import decode_object
+from ..upstream.objects import ask_for_object
 from ..upstream.port import Upstream, UpstreamRequest
-from .call import current_call
+from .call import Context, current_call
 from .notes import note_model
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class CachedContentServicer(pb.CachedContentServiceServicer):
@@ -55,8 +49,8 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
     ) -> pb.ListCachedContentsResponse:
         """List cached contents' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        answer = await self._upstream.send(asked, current_call.get().terms)
-        return from_json(decode_object(answer.body, answer.headers), pb.ListCachedContentsResponse)
+        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        return from_json(value, pb.ListCachedContentsResponse)
 
     async def UpdateCachedContent(
         self, request: pb.UpdateCachedContentRequest, context: Context
@@ -74,5 +68,5 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         return pb.DeleteCachedContentResponse()
 
     async def _cached_content(self, asked: UpstreamRequest) -> pb.CachedContent:
-        answer = await self._upstream.send(asked, current_call.get().terms)
-        return from_json(decode_object(answer.body, answer.headers), pb.CachedContent)
+        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        return from_json(value, pb.CachedContent)

@@ -55,11 +55,14 @@ class Call:
         self.fields.update(fields)
 
 
+Context = grpc.aio.ServicerContext[Any, Any]
+"""What gRPC hands a method beside its request."""
+
 current_call: ContextVar[Call] = ContextVar("current_call")
 """The call of this task; set before a servicer runs."""
 
 
-def deadline_of(context: grpc.aio.ServicerContext[Any, Any]) -> float | None:
+def deadline_of(context: Context) -> float | None:
     """Return when the client gives up, on the event loop's clock; None for never.
 
     gRPC counts on the wall clock, which may step; it is read once (grpc-python.md 1.5).

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn
-
-import grpc
+from typing import NoReturn
 
 from contextbridge import v1 as pb
 
@@ -19,10 +17,8 @@ from ..translate.contexts import (
     refuse_what_needs_a_store,
 )
 from ..translate.limits import Limits
-from .call import current_call
+from .call import Context, current_call
 from .notes import note_model, note_usage
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ContextServicer(pb.ContextServiceServicer):

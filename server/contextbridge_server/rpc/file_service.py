@@ -1,9 +1,6 @@
 """FileService: files that contents and cached contents can be made from."""
 
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
 
 from contextbridge import v1 as pb
 
@@ -11,11 +8,9 @@ from ..translate.files import COLLECTION, MAX_PAGE_SIZE
 from ..translate.gemini_json import from_json
 from ..translate.paths import list_request, resource_request
 from ..uploads import Uploads
-from ..upstream.failures import decode_object
+from ..upstream.objects import ask_for_object
 from ..upstream.port import Upstream
-from .call import current_call
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from .call import Context, current_call
 
 
 class FileServicer(pb.FileServiceServicer):
@@ -40,17 +35,16 @@ class FileServicer(pb.FileServiceServicer):
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
         """Return a file's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
-        answer = await self._upstream.send(asked, current_call.get().terms)
-        file = from_json(decode_object(answer.body, answer.headers), pb.File)
-        return pb.GetFileResponse(file=file)
+        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        return pb.GetFileResponse(file=from_json(value, pb.File))
 
     async def ListFiles(
         self, request: pb.ListFilesRequest, context: Context
     ) -> pb.ListFilesResponse:
         """List files' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        answer = await self._upstream.send(asked, current_call.get().terms)
-        return from_json(decode_object(answer.body, answer.headers), pb.ListFilesResponse)
+        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        return from_json(value, pb.ListFilesResponse)
 
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, context: Context

@@ -1,9 +1,5 @@
 """GeminiService: Gemini-native generation."""
 
-from typing import Any
-
-import grpc
-
 from contextbridge import v1 as pb
 
 from ..generations.generation import Generations, refuse_to_resume
@@ -11,10 +7,8 @@ from ..translate.gemini_answer import GeminiStreamDecoder, gemini_answer
 from ..translate.gemini_json import from_json
 from ..translate.gemini_request import count_tokens_request, generate_request
 from ..translate.limits import Limits
-from .call import current_call
+from .call import Context, current_call
 from .notes import note_model, note_usage
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class GeminiServicer(pb.GeminiServiceServicer):

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
+from .call import Context
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthServicer(aio.HealthServicer):

@@ -15,11 +15,10 @@ from google.protobuf.message import DecodeError
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from .call import Call, current_call, deadline_of
+from .call import Call, Context, current_call, deadline_of
 from .layers import Layer, Proceed
 from .status import trailers
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
 Handler = Any
 """A grpc.RpcMethodHandler; its published types know threads only, not coroutines."""

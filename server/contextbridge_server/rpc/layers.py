@@ -90,7 +90,7 @@ def _note_failure(call: Call, error: BridgeError) -> None:
 
 
 def _code_of_cancelled(call: Call) -> str:
-    """GRPC cancels a call for both; the clock tells which it was."""
+    """Tell the two reasons apart for which gRPC cancels a call; the clock knows."""
     late = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
     return "DEADLINE_EXCEEDED" if late else "CANCELLED"
 

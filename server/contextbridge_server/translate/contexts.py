@@ -8,6 +8,7 @@ from ..errors import BridgeError
 from ..upstream.port import Surface, UpstreamRequest
 from .chat_messages import PREFIX_ROLES, messages_json
 from .families import family_of
+from .generation_request import MAX_REQUEST_ID_CHARACTERS
 from .json_values import Json, Reader, encode, merge_extra_body, text_of
 from .limits import Limits
 from .times import datetime_of, timedelta_of
@@ -23,7 +24,6 @@ MODES_BY_WORD = {word: mode for mode, word in MODES.items()}
 FIELDS = {"model", "messages", "ttl", "mode", "truncation_strategy"}
 """Members of the body that are this module's to set."""
 MAX_DISPLAY_NAME_CHARACTERS = 128
-MAX_REQUEST_ID_CHARACTERS = 128
 
 
 def create_context_request(

@@ -44,7 +44,7 @@ NOT_GEMINI: Mapping[str, frozenset[str]] = {
 }
 """Fields by message that are ours alone: never written, never read."""
 TIMES = {Duration.DESCRIPTOR.full_name, Timestamp.DESCRIPTOR.full_name}
-TO_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 LARGE_INTEGERS = {
     FieldDescriptor.CPPTYPE_INT64,
     FieldDescriptor.CPPTYPE_UINT64,
@@ -304,7 +304,7 @@ def bytes_of_base64(text: str) -> bytes:
     Raises:
         ValueError: It is no base64.
     """
-    body = text.encode().translate(TO_URL_SAFE).rstrip(b"=")
+    body = text.encode().translate(FROM_URL_SAFE).rstrip(b"=")
     try:
         return base64.b64decode(body + b"=" * (-len(body) % 4), validate=True)
     except binascii.Error as error:

@@ -14,6 +14,8 @@ from .violations import Violations, is_set
 
 CONTENT_ROLES = ("user", "model", "function", "")
 MAX_STOP_SEQUENCES = 5
+FIELDS = frozenset(("model", *member_names(pb.GenerateContentRequest)))
+"""Members of the body that the request has a field for."""
 
 RANGES: dict[str, tuple[float, float | None]] = {
     "candidate_count": (1, None),
@@ -93,8 +95,7 @@ def generate_body(
             if getattr(request, name) != getattr(pb.GenerateContentRequest(), name):
                 violations.add(f"{path}{name}", "Not together with cached_content.")
     body = to_json(request, violations, path)
-    known = {"model", *member_names(pb.GenerateContentRequest)}
-    merge_extra_body(f"{path}extra_body", body, known, request.extra_body, violations)
+    merge_extra_body(f"{path}extra_body", body, FIELDS, request.extra_body, violations)
     return body
 
 

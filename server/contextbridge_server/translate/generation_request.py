@@ -50,9 +50,8 @@ def check_generation_request(request: GenerationRequest, violations: Violations)
         violations.add("customer.identifier", "Required with response_cache.by_customer.")
     violations.length("customer.identifier", customer.identifier, MAX_CUSTOMER_CHARACTERS)
     violations.length("request_id", request.request_id, MAX_REQUEST_ID_CHARACTERS)
-    if request.resume_after < 0:
-        violations.within("resume_after", request.resume_after, 0)
-    elif request.resume_after and not request.request_id:
+    violations.within("resume_after", request.resume_after, 0)
+    if request.resume_after > 0 and not request.request_id:
         violations.add("request_id", "Required with resume_after.")
 
 

@@ -175,7 +175,7 @@ class Reader:
         return [Reader(item, f"{self._what}.{key}[]") for item in value]
 
     def integers(self, key: str) -> list[int]:
-        """Take an array of bytes."""
+        """Take an array of whole numbers."""
         value = self._left.pop(key, None)
         if value is None:
             return []

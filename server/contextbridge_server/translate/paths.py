@@ -54,8 +54,7 @@ def list_request(
         BridgeError: REQUEST_INVALID.
     """
     violations = Violations()
-    if page_size < 0:
-        violations.within("page_size", page_size, 0)
+    violations.within("page_size", page_size, 0)
     violations.length("page_token", page_token, MAX_PAGE_TOKEN_CHARACTERS)
     violations.raise_if_any()
     query = {"pageSize": min(page_size, max_page_size), "pageToken": page_token}

@@ -138,7 +138,7 @@ class HttpUpstream:
             self._exchange(request, terms) as response,
         ):
             body = await _read(response, self._options.max_response_bytes)
-            return UpstreamAnswer(body, _lower_case(response.headers))
+            return UpstreamAnswer(body, response.headers)
 
     @asynccontextmanager
     async def stream(
@@ -150,8 +150,7 @@ class HttpUpstream:
             async with _until(first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT):
                 response = await stack.enter_async_context(self._exchange(request, terms))
             pieces = await stack.enter_async_context(aclosing(_pieces(response)))
-            headers = _lower_case(response.headers)
-            chunks = self._chunks(pieces, headers, first_by)
+            chunks = self._chunks(pieces, response.headers, first_by)
             yield await stack.enter_async_context(aclosing(chunks))
             await _drain(pieces)
 
@@ -239,11 +238,10 @@ def _decode(
 
 
 async def _raise_for_failure(response: httpx2.Response) -> None:
-    headers = _lower_case(response.headers)
     if response.status_code not in SUCCESS:
         body = await _read(response, MAX_ERROR_BODY_BYTES, cut=True)
-        raise failure_of_answer(response.status_code, headers, body)
-    if headers.get("content-type", "").startswith("text/html"):
+        raise failure_of_answer(response.status_code, response.headers, body)
+    if response.headers.get("content-type", "").startswith("text/html"):
         raise malformed("it is HTML")
 
 
@@ -318,7 +316,3 @@ TIMEOUTS: Mapping[Reason, str] = {
 
 def _from_now(wait: timedelta) -> float:
     return asyncio.get_running_loop().time() + wait.total_seconds()
-
-
-def _lower_case(headers: httpx2.Headers) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}

@@ -56,7 +56,7 @@ class CallTerms:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """A whole answer with a status of success; header names are in lower case."""
+    """A whole answer with a status of success; headers are found by names in lower case."""
 
     body: bytes
     headers: Mapping[str, str]
