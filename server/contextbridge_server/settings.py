@@ -4,6 +4,7 @@ The docstring of each setting is its documentation; docs/configuration.md is mad
 """
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ByteSize,
     Field,
     PlainSerializer,
+    PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
@@ -30,6 +33,11 @@ from pydantic_settings import (
 )
 
 EMULATOR = "emulator"
+EMBEDDED = "embedded"
+NO_STORE = "none"
+STORE_URL = re.compile(r"valkeys?(\+cluster)?://([^/?#@\s]*@)?[^/?#@\s]+(/\d*)?")
+DATA_DIR = "~/.local/state/contextbridge"
+MAX_DATA_DIR_BYTES = 90
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 BASE_URL = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)")
@@ -67,6 +75,30 @@ DurationOrZero = Annotated[
     Field(ge=timedelta(0), json_schema_extra={"type": "duration"}),
     PlainSerializer(format_duration),
 ]
+
+
+def default_data_dir() -> Path:
+    """Return where the user's programs keep their state (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "contextbridge"
+
+
+def mask_password(url: str) -> str:
+    """Return a URL without its password."""
+    return re.sub(r"(?<=://)([^@/]*):[^@/]*@", r"\1:**********@", url)
+
+
+def check_store(url: str) -> str:
+    """Return a store's address as it is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if url not in (EMBEDDED, NO_STORE) and not STORE_URL.fullmatch(url):
+        raise ValueError("must be embedded, none, valkey://HOST or a variant of it")
+    return url
+
+
+StoreUrl = Annotated[str, AfterValidator(check_store), PlainSerializer(mask_password)]
 Prefix = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)*$")]
 
 
@@ -123,6 +155,64 @@ class Settings(BaseSettings):
 
     upload_prefix: Prefix = "/upload/v1beta"
     """Path prefix of upstream's file uploads."""
+
+    store: StoreUrl = EMBEDDED
+    """Where contexts are kept. `embedded` runs a private Valkey in `data_dir`;
+    `valkey://HOST:PORT`, `valkeys://…` (TLS), `valkey+cluster://…` and `valkeys+cluster://…` use a
+    shared one, with `USER:PASSWORD@` before the host where it wants them; `none` keeps nothing."""
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir, json_schema_extra={"default": DATA_DIR}
+    )
+    """Where the embedded store keeps its data. Servers that are given the same directory share it.
+    At most 90 bytes long, because a Unix socket lies in it."""
+
+    store_max_memory: ByteSize = ByteSize(1024**3)
+    """Most memory of the embedded store. Past it nothing is lost; new contexts are refused with
+    STORE_FULL."""
+
+    store_fsync: Literal["always", "everysec", "no"] = "everysec"
+    """When the embedded store flushes its append-only file to the disk: before each reply, every
+    second, or when the system likes. What was not flushed is lost if the machine fails, not if the
+    process does."""
+
+    store_timeout: Duration = timedelta(seconds=2)
+    """Longest wait for the store."""
+
+    store_ca_file: Path | None = None
+    """Certificates (PEM) to trust for `valkeys://…`, instead of the system's."""
+
+    store_encryption_key_file: Path | None = None
+    """A file of keys that stored content is encrypted with (AES-256-GCM): base64 of 32 bytes, one a
+    line. The first encrypts, all decrypt. Unset stores content in the clear. Read at start."""
+
+    recovery: Literal["never", "restore", "restore_or_inline"] = "restore_or_inline"
+    """What happens when a context's binding is found gone, where its creation did not say."""
+
+    retention: Duration = timedelta(days=7)
+    """How long after its last use a context can still be brought back, where its creation did not
+    say; at least its ttl."""
+
+    request_id_retention: Duration = timedelta(days=1)
+    """How long a create with a `request_id` is answered as it was the first time."""
+
+    session_wait: Duration = timedelta(minutes=10)
+    """Longest wait for another call on the same session; the caller's deadline bounds it too."""
+
+    session_max_bytes: ByteSize = ByteSize(8 * 1024**2)
+    """Most history kept of a session; past it, the oldest turns are forgotten."""
+
+    keep_warm: bool = False
+    """Extend a binding with a fixed end while calls use it, before it ends."""
+
+    keep_warm_max_token_hours: PositiveFloat = 10_000_000
+    """The most that keeping a context warm may hold upstream in a day (UTC), in tokens times
+    hours."""
+
+    prices_file: Path | None = None
+    """A TOML file of prices, from which statistics tell what contexts cost and save: `currency`,
+    and `[[prices]]` with `model`, `input`, `cached_input`, `output` (per million tokens) and `storage`
+    (per million tokens and hour)."""
 
     connect_timeout: Duration = timedelta(seconds=5)
     """Longest wait for a connection to upstream, TLS included."""
@@ -213,6 +303,9 @@ class Settings(BaseSettings):
             r"https?://[^/?#@]+(/[^?#]*)?$", self.upstream
         ):
             raise ValueError("upstream: must be http://HOST, https://HOST or emulator")
+        data_dir_bytes = len(os.fsencode(self.data_dir.absolute()))
+        if self.store == EMBEDDED and data_dir_bytes > MAX_DATA_DIR_BYTES:
+            raise ValueError(f"data_dir: must be at most {MAX_DATA_DIR_BYTES} bytes long")
         if self.upstream_api_key and self.upstream_api_key_file:
             raise ValueError("upstream_api_key_file: not together with upstream_api_key")
         if bool(self.tls_certificate_file) != bool(self.tls_key_file):

@@ -49,6 +49,18 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
     pb.ERROR_REASON_STORE_REQUIRED: Status(
         StatusCode.UNIMPLEMENTED, "Leave the fields out, or run the server with a store."
     ),
+    pb.ERROR_REASON_STORE_UNAVAILABLE: Status(
+        StatusCode.UNAVAILABLE, "Retry after the delay in RetryInfo.", SOON
+    ),
+    pb.ERROR_REASON_STORE_FULL: Status(
+        StatusCode.RESOURCE_EXHAUSTED, "Delete contexts, or give the store more memory.", LATER
+    ),
+    pb.ERROR_REASON_REQUEST_ID_REUSED: Status(
+        StatusCode.ALREADY_EXISTS, "Use a new request_id for a new request."
+    ),
+    pb.ERROR_REASON_CONTENT_UNREADABLE: Status(
+        StatusCode.FAILED_PRECONDITION, "Give the server the key that the content was stored with."
+    ),
     pb.ERROR_REASON_NOT_RESUMABLE: Status(
         StatusCode.OUT_OF_RANGE, "Start again with resume_after = 0."
     ),

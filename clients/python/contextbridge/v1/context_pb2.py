@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ontextbridge/v1/context.proto\x12\x10\x63ontextbridge.v1\x1a\x1c\x63ontextbridge/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x04\n\x07\x43ontext\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x04mode\x18\x03 \x01(\x0e\x32\x1d.contextbridge.v1.ContextMode\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x13\n\x0bupstream_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cretain_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05state\x18\n \x01(\x0e\x32\x1e.contextbridge.v1.ContextState\x12&\n\x05usage\x18\x0b \x01(\x0b\x32\x17.contextbridge.v1.Usage\x12\x37\n\nstatistics\x18\x0c \x01(\x0b\x32#.contextbridge.v1.ContextStatistics\x12&\n\x03ttl\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x13truncation_strategy\x18\x0e \x01(\x0b\x32$.contextbridge.v1.TruncationStrategy\x12\x12\n\nextra_json\x18\x0f \x01(\t\"\x8c\x01\n\x12TruncationStrategy\x12\x0c\n\x04type\x18\x01 \x01(\t\x12 \n\x13last_history_tokens\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0erolling_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x16\n\x14_last_history_tokensB\x11\n\x0f_rolling_tokens\"x\n\x11\x43ontextStatistics\x12\x12\n\ncall_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x63\x61\x63hed_token_count\x18\x02 \x01(\x03\x12\x1c\n\x14\x63reation_token_count\x18\x03 \x01(\x03\x12\x15\n\rrestore_count\x18\x04 \x01(\x03\"?\n\x0e\x43ontextOutcome\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08restored\x18\x02 \x01(\x08\x12\x0f\n\x07inlined\x18\x03 \x01(\x08*e\n\x0b\x43ontextMode\x12\x1c\n\x18\x43ONTEXT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONTEXT_MODE_SESSION\x10\x01\x12\x1e\n\x1a\x43ONTEXT_MODE_COMMON_PREFIX\x10\x02*]\n\x0c\x43ontextState\x12\x1d\n\x19\x43ONTEXT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONTEXT_STATE_WARM\x10\x01\x12\x16\n\x12\x43ONTEXT_STATE_COLD\x10\x02\x42]\n\x14\x64\x65v.contextbridge.v1B\x0c\x43ontextProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ontextbridge/v1/context.proto\x12\x10\x63ontextbridge.v1\x1a\x1c\x63ontextbridge/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x05\n\x07\x43ontext\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x04mode\x18\x03 \x01(\x0e\x32\x1d.contextbridge.v1.ContextMode\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x13\n\x0bupstream_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cretain_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05state\x18\n \x01(\x0e\x32\x1e.contextbridge.v1.ContextState\x12&\n\x05usage\x18\x0b \x01(\x0b\x32\x17.contextbridge.v1.Usage\x12\x37\n\nstatistics\x18\x0c \x01(\x0b\x32#.contextbridge.v1.ContextStatistics\x12&\n\x03ttl\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x13truncation_strategy\x18\x0e \x01(\x0b\x32$.contextbridge.v1.TruncationStrategy\x12\x12\n\nextra_json\x18\x0f \x01(\t\x12,\n\tretention\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08recovery\x18\x11 \x01(\x0e\x32\x1a.contextbridge.v1.Recovery\"\x8c\x01\n\x12TruncationStrategy\x12\x0c\n\x04type\x18\x01 \x01(\t\x12 \n\x13last_history_tokens\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0erolling_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x16\n\x14_last_history_tokensB\x11\n\x0f_rolling_tokens\"\x8e\x02\n\x11\x43ontextStatistics\x12\x12\n\ncall_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x63\x61\x63hed_token_count\x18\x02 \x01(\x03\x12\x1c\n\x14\x63reation_token_count\x18\x03 \x01(\x03\x12\x15\n\rrestore_count\x18\x04 \x01(\x03\x12\x14\n\x0cinline_count\x18\x05 \x01(\x03\x12\x1a\n\x12prompt_token_count\x18\x06 \x01(\x03\x12\x1e\n\x16\x63ompletion_token_count\x18\x07 \x01(\x03\x12\x13\n\x0btoken_hours\x18\x08 \x01(\x01\x12-\n\x05money\x18\t \x01(\x0b\x32\x1e.contextbridge.v1.ContextMoney\"\x8a\x01\n\x0c\x43ontextMoney\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x14\n\x0cspent_micros\x18\x02 \x01(\x03\x12\x14\n\x0csaved_micros\x18\x03 \x01(\x03\x12\"\n\x15\x62reak_even_call_count\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x18\n\x16_break_even_call_count\"?\n\x0e\x43ontextOutcome\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08restored\x18\x02 \x01(\x08\x12\x0f\n\x07inlined\x18\x03 \x01(\x08*e\n\x0b\x43ontextMode\x12\x1c\n\x18\x43ONTEXT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONTEXT_MODE_SESSION\x10\x01\x12\x1e\n\x1a\x43ONTEXT_MODE_COMMON_PREFIX\x10\x02*]\n\x0c\x43ontextState\x12\x1d\n\x19\x43ONTEXT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONTEXT_STATE_WARM\x10\x01\x12\x16\n\x12\x43ONTEXT_STATE_COLD\x10\x02*n\n\x08Recovery\x12\x18\n\x14RECOVERY_UNSPECIFIED\x10\x00\x12\x12\n\x0eRECOVERY_NEVER\x10\x01\x12\x14\n\x10RECOVERY_RESTORE\x10\x02\x12\x1e\n\x1aRECOVERY_RESTORE_OR_INLINE\x10\x03\x42]\n\x14\x64\x65v.contextbridge.v1B\x0c\x43ontextProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'contextbridge.v1.context_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024dev.contextbridge.v1B\014ContextProtoP\001Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1'
-  _globals['_CONTEXTMODE']._serialized_start=1072
-  _globals['_CONTEXTMODE']._serialized_end=1173
-  _globals['_CONTEXTSTATE']._serialized_start=1175
-  _globals['_CONTEXTSTATE']._serialized_end=1268
+  _globals['_CONTEXTMODE']._serialized_start=1456
+  _globals['_CONTEXTMODE']._serialized_end=1557
+  _globals['_CONTEXTSTATE']._serialized_start=1559
+  _globals['_CONTEXTSTATE']._serialized_end=1652
+  _globals['_RECOVERY']._serialized_start=1654
+  _globals['_RECOVERY']._serialized_end=1764
   _globals['_CONTEXT']._serialized_start=148
-  _globals['_CONTEXT']._serialized_end=740
-  _globals['_TRUNCATIONSTRATEGY']._serialized_start=743
-  _globals['_TRUNCATIONSTRATEGY']._serialized_end=883
-  _globals['_CONTEXTSTATISTICS']._serialized_start=885
-  _globals['_CONTEXTSTATISTICS']._serialized_end=1005
-  _globals['_CONTEXTOUTCOME']._serialized_start=1007
-  _globals['_CONTEXTOUTCOME']._serialized_end=1070
+  _globals['_CONTEXT']._serialized_end=832
+  _globals['_TRUNCATIONSTRATEGY']._serialized_start=835
+  _globals['_TRUNCATIONSTRATEGY']._serialized_end=975
+  _globals['_CONTEXTSTATISTICS']._serialized_start=978
+  _globals['_CONTEXTSTATISTICS']._serialized_end=1248
+  _globals['_CONTEXTMONEY']._serialized_start=1251
+  _globals['_CONTEXTMONEY']._serialized_end=1389
+  _globals['_CONTEXTOUTCOME']._serialized_start=1391
+  _globals['_CONTEXTOUTCOME']._serialized_end=1454
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,34 @@ CONTEXT_STATE_COLD: ContextState.ValueType  # 2
 """The binding is gone; the next call brings it back."""
 Global___ContextState: _TypeAlias = ContextState  # noqa: Y015
 
+class _Recovery:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECOVERY_UNSPECIFIED: _Recovery.ValueType  # 0
+    """The server's setting; RECOVERY_NEVER where it keeps no store."""
+    RECOVERY_NEVER: _Recovery.ValueType  # 1
+    """The call fails, and nothing of the content is stored."""
+    RECOVERY_RESTORE: _Recovery.ValueType  # 2
+    """The binding is made again; the call fails where that fails."""
+    RECOVERY_RESTORE_OR_INLINE: _Recovery.ValueType  # 3
+    """The binding is made again; where that fails, the prefix goes inline with the call."""
+
+class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
+    """What happens when a context's binding is found gone."""
+
+RECOVERY_UNSPECIFIED: Recovery.ValueType  # 0
+"""The server's setting; RECOVERY_NEVER where it keeps no store."""
+RECOVERY_NEVER: Recovery.ValueType  # 1
+"""The call fails, and nothing of the content is stored."""
+RECOVERY_RESTORE: Recovery.ValueType  # 2
+"""The binding is made again; the call fails where that fails."""
+RECOVERY_RESTORE_OR_INLINE: Recovery.ValueType  # 3
+"""The binding is made again; where that fails, the prefix goes inline with the call."""
+Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
+
 @_typing.final
 class Context(_message.Message):
     """A prefix of messages that later calls start from.
@@ -92,6 +120,8 @@ class Context(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     TRUNCATION_STRATEGY_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The context's id: what `ChatWithContextRequest.context_id` takes. Opaque, at most 512 characters."""
     model: _builtins.str
@@ -110,6 +140,8 @@ class Context(_message.Message):
     """What else upstream said about the context, as the text of a JSON object.
     Empty when there was nothing.
     """
+    recovery: Global___Recovery.ValueType
+    """What happens when the binding is found gone."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the context was created."""
@@ -126,8 +158,9 @@ class Context(_message.Message):
 
     @_builtins.property
     def retain_until(self) -> _timestamp_pb2.Timestamp:
-        """Until when a context whose binding lapsed can be brought back. Unset where nothing is stored:
-        the context then ends with its binding.
+        """Until when the context can be brought back: its last use and its retention. After that the
+        context and its content are gone. Unset where nothing of the content is stored: the context
+        then ends with its binding.
         """
 
     @_builtins.property
@@ -145,6 +178,12 @@ class Context(_message.Message):
     @_builtins.property
     def truncation_strategy(self) -> Global___TruncationStrategy:
         """What happens to the history of a session that grows too long. Unset means upstream's default."""
+
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """How long after its last use the context can still be brought back. Unset where nothing of the
+        content is stored.
+        """
 
     def __init__(
         self,
@@ -164,10 +203,12 @@ class Context(_message.Message):
         ttl: _duration_pb2.Duration | None = ...,
         truncation_strategy: Global___TruncationStrategy | None = ...,
         extra_json: _builtins.str = ...,
+        retention: _duration_pb2.Duration | None = ...,
+        recovery: Global___Recovery.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "retain_until", b"retain_until", "statistics", b"statistics", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "retain_until", b"retain_until", "retention", b"retention", "statistics", b"statistics", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "extra_json", b"extra_json", "id", b"id", "mode", b"mode", "model", b"model", "retain_until", b"retain_until", "state", b"state", "statistics", b"statistics", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl", "update_time", b"update_time", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "extra_json", b"extra_json", "id", b"id", "mode", b"mode", "model", b"model", "recovery", b"recovery", "retain_until", b"retain_until", "retention", b"retention", "state", b"state", "statistics", b"statistics", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl", "update_time", b"update_time", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,6 +267,11 @@ class ContextStatistics(_message.Message):
     CACHED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     CREATION_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     RESTORE_COUNT_FIELD_NUMBER: _builtins.int
+    INLINE_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_HOURS_FIELD_NUMBER: _builtins.int
+    MONEY_FIELD_NUMBER: _builtins.int
     call_count: _builtins.int
     """Calls answered from this context."""
     cached_token_count: _builtins.int
@@ -234,6 +280,20 @@ class ContextStatistics(_message.Message):
     """Prompt tokens paid to make the binding, all makings together."""
     restore_count: _builtins.int
     """How often the binding was made again."""
+    inline_count: _builtins.int
+    """Calls that the prefix went inline with, because the binding could not be made again. They are
+    in `call_count` too.
+    """
+    prompt_token_count: _builtins.int
+    """Prompt tokens of those calls, those from the cache included."""
+    completion_token_count: _builtins.int
+    """Tokens of their answers, reasoning included."""
+    token_hours: _builtins.float
+    """Tokens times the hours that upstream has held them, all bindings together, up to now."""
+    @_builtins.property
+    def money(self) -> Global___ContextMoney:
+        """The same in money. Unset where the server has no price of the model."""
+
     def __init__(
         self,
         *,
@@ -241,14 +301,59 @@ class ContextStatistics(_message.Message):
         cached_token_count: _builtins.int = ...,
         creation_token_count: _builtins.int = ...,
         restore_count: _builtins.int = ...,
+        inline_count: _builtins.int = ...,
+        prompt_token_count: _builtins.int = ...,
+        completion_token_count: _builtins.int = ...,
+        token_hours: _builtins.float = ...,
+        money: Global___ContextMoney | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["money", b"money"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_token_count", b"cached_token_count", "call_count", b"call_count", "creation_token_count", b"creation_token_count", "restore_count", b"restore_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_token_count", b"cached_token_count", "call_count", b"call_count", "completion_token_count", b"completion_token_count", "creation_token_count", b"creation_token_count", "inline_count", b"inline_count", "money", b"money", "prompt_token_count", b"prompt_token_count", "restore_count", b"restore_count", "token_hours", b"token_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContextStatistics: _TypeAlias = ContextStatistics  # noqa: Y015
+
+@_typing.final
+class ContextMoney(_message.Message):
+    """What a context has cost and saved, in money, by the server's price table."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    SPENT_MICROS_FIELD_NUMBER: _builtins.int
+    SAVED_MICROS_FIELD_NUMBER: _builtins.int
+    BREAK_EVEN_CALL_COUNT_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """The currency, as ISO 4217 names it, such as `USD`."""
+    spent_micros: _builtins.int
+    """What making and holding the bindings and the calls themselves cost, in millionths."""
+    saved_micros: _builtins.int
+    """How much less the calls cost than with the prefix inline, in millionths; what making and
+    holding the bindings cost is not taken off.
+    """
+    break_even_call_count: _builtins.int
+    """Calls still needed before what was saved has paid for making and holding the bindings; 0 once
+    it has. Unset where no call would save anything.
+    """
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        spent_micros: _builtins.int = ...,
+        saved_micros: _builtins.int = ...,
+        break_even_call_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_break_even_call_count", b"_break_even_call_count", "break_even_call_count", b"break_even_call_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_break_even_call_count", b"_break_even_call_count", "break_even_call_count", b"break_even_call_count", "currency", b"currency", "saved_micros", b"saved_micros", "spent_micros", b"spent_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__break_even_call_count: _TypeAlias = _typing.Literal["break_even_call_count"]  # noqa: Y015
+    _WhichOneofArgType__break_even_call_count: _TypeAlias = _typing.Literal["_break_even_call_count", b"_break_even_call_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__break_even_call_count) -> _WhichOneofReturnType__break_even_call_count | None: ...
+
+Global___ContextMoney: _TypeAlias = ContextMoney  # noqa: Y015
 
 @_typing.final
 class ContextOutcome(_message.Message):

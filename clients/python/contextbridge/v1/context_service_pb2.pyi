@@ -38,7 +38,10 @@ class _ReuseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reuse.ValueType
     REUSE_NEVER: _Reuse.ValueType  # 1
     """Always make a new context."""
     REUSE_IDENTICAL: _Reuse.ValueType  # 2
-    """Return the tenant's live context of the same model, mode, messages and tools, if there is one."""
+    """Return the tenant's live context of the same model, mode, messages and tools, if there is one,
+    its ttl raised where the request asks for more. A session is returned only before its first
+    turn.
+    """
 
 class Reuse(_Reuse, metaclass=_ReuseEnumTypeWrapper):
     """Whether an existing context may be returned instead of a new one."""
@@ -48,36 +51,11 @@ REUSE_UNSPECIFIED: Reuse.ValueType  # 0
 REUSE_NEVER: Reuse.ValueType  # 1
 """Always make a new context."""
 REUSE_IDENTICAL: Reuse.ValueType  # 2
-"""Return the tenant's live context of the same model, mode, messages and tools, if there is one."""
+"""Return the tenant's live context of the same model, mode, messages and tools, if there is one,
+its ttl raised where the request asks for more. A session is returned only before its first
+turn.
+"""
 Global___Reuse: _TypeAlias = Reuse  # noqa: Y015
-
-class _Recovery:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    RECOVERY_UNSPECIFIED: _Recovery.ValueType  # 0
-    """The server's setting; RECOVERY_NEVER where it keeps no store."""
-    RECOVERY_NEVER: _Recovery.ValueType  # 1
-    """The call fails, and nothing of the content is stored."""
-    RECOVERY_RESTORE: _Recovery.ValueType  # 2
-    """The binding is made again; the call fails where that fails."""
-    RECOVERY_RESTORE_OR_INLINE: _Recovery.ValueType  # 3
-    """The binding is made again; where that fails, the prefix goes inline with the call."""
-
-class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
-    """What happens when a context's binding is found gone."""
-
-RECOVERY_UNSPECIFIED: Recovery.ValueType  # 0
-"""The server's setting; RECOVERY_NEVER where it keeps no store."""
-RECOVERY_NEVER: Recovery.ValueType  # 1
-"""The call fails, and nothing of the content is stored."""
-RECOVERY_RESTORE: Recovery.ValueType  # 2
-"""The binding is made again; the call fails where that fails."""
-RECOVERY_RESTORE_OR_INLINE: Recovery.ValueType  # 3
-"""The binding is made again; where that fails, the prefix goes inline with the call."""
-Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
 
 @_typing.final
 class CreateContextRequest(_message.Message):
@@ -105,13 +83,15 @@ class CreateContextRequest(_message.Message):
     """Optional. A name for people, at most 128 characters. Not sent upstream."""
     request_id: _builtins.str
     """Optional. Makes the call idempotent: the same id with the same request returns the first
-    answer. 1 to 128 characters. Errors: UNIMPLEMENTED (STORE_REQUIRED) without a store.
+    answer, also while that is still being made. Kept for a day, as the server is set.
+    1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
+    request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
     """
     reuse: Global___Reuse.ValueType
     """Optional. Whether a live context of the same content may be returned instead of a new one.
     REUSE_IDENTICAL without a store: UNIMPLEMENTED (STORE_REQUIRED).
     """
-    recovery: Global___Recovery.ValueType
+    recovery: _context_pb2.Recovery.ValueType
     """Optional. What happens when the binding is found gone.
     RESTORE and RESTORE_OR_INLINE without a store: UNIMPLEMENTED (STORE_REQUIRED).
     """
@@ -138,8 +118,10 @@ class CreateContextRequest(_message.Message):
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """Optional. How long after its last use the context can still be brought back.
-        Unset means the server's setting. Without a store: UNIMPLEMENTED (STORE_REQUIRED).
+        """Optional. How long after its last use the context can still be brought back, above 0 and at
+        most 3,650 days; after that it and its content are gone, a binding that is still live with it.
+        Unset means the server's setting, or `ttl` where that is longer.
+        Not with RECOVERY_NEVER. Without a store: UNIMPLEMENTED (STORE_REQUIRED).
         """
 
     @_builtins.property
@@ -161,7 +143,7 @@ class CreateContextRequest(_message.Message):
         display_name: _builtins.str = ...,
         request_id: _builtins.str = ...,
         reuse: Global___Reuse.ValueType = ...,
-        recovery: Global___Recovery.ValueType = ...,
+        recovery: _context_pb2.Recovery.ValueType = ...,
         retention: _duration_pb2.Duration | None = ...,
         extra_body: _struct_pb2.Struct | None = ...,
     ) -> None: ...

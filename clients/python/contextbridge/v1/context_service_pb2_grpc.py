@@ -113,7 +113,8 @@ class ContextServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateContext(self, request, context):
-        """Changes how long a context lives, or its name.
+        """Changes how long a context and its binding live, or its name. A `ttl` moves upstream's expiry
+        where upstream can; where it cannot, the next binding gets it.
         Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -121,7 +122,7 @@ class ContextServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteContext(self, request, context):
-        """Deletes a context and what was stored of it.
+        """Deletes a context and what was stored of it, and upstream's cache where upstream can.
         Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

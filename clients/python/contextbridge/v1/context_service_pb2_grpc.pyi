@@ -53,11 +53,12 @@ class ContextServiceStub:
     Errors: UNIMPLEMENTED where the server keeps no store.
     """
     UpdateContext: _grpc.UnaryUnaryMultiCallable[_context_service_pb2.UpdateContextRequest, _context_service_pb2.UpdateContextResponse]
-    """Changes how long a context lives, or its name.
+    """Changes how long a context and its binding live, or its name. A `ttl` moves upstream's expiry
+    where upstream can; where it cannot, the next binding gets it.
     Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
     """
     DeleteContext: _grpc.UnaryUnaryMultiCallable[_context_service_pb2.DeleteContextRequest, _context_service_pb2.DeleteContextResponse]
-    """Deletes a context and what was stored of it.
+    """Deletes a context and what was stored of it, and upstream's cache where upstream can.
     Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
     """
     ChatWithContext: _grpc.UnaryStreamMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.ChatWithContextResponse]
@@ -96,11 +97,12 @@ class ContextServiceAsyncStub(ContextServiceStub):
     Errors: UNIMPLEMENTED where the server keeps no store.
     """
     UpdateContext: _aio.UnaryUnaryMultiCallable[_context_service_pb2.UpdateContextRequest, _context_service_pb2.UpdateContextResponse]  # type: ignore[assignment]
-    """Changes how long a context lives, or its name.
+    """Changes how long a context and its binding live, or its name. A `ttl` moves upstream's expiry
+    where upstream can; where it cannot, the next binding gets it.
     Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
     """
     DeleteContext: _aio.UnaryUnaryMultiCallable[_context_service_pb2.DeleteContextRequest, _context_service_pb2.DeleteContextResponse]  # type: ignore[assignment]
-    """Deletes a context and what was stored of it.
+    """Deletes a context and what was stored of it, and upstream's cache where upstream can.
     Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
     """
     ChatWithContext: _aio.UnaryStreamMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.ChatWithContextResponse]  # type: ignore[assignment]
@@ -160,7 +162,8 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _context_service_pb2.UpdateContextRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_context_service_pb2.UpdateContextResponse, _abc.Awaitable[_context_service_pb2.UpdateContextResponse]]:
-        """Changes how long a context lives, or its name.
+        """Changes how long a context and its binding live, or its name. A `ttl` moves upstream's expiry
+        where upstream can; where it cannot, the next binding gets it.
         Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
         """
 
@@ -170,7 +173,7 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _context_service_pb2.DeleteContextRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_context_service_pb2.DeleteContextResponse, _abc.Awaitable[_context_service_pb2.DeleteContextResponse]]:
-        """Deletes a context and what was stored of it.
+        """Deletes a context and what was stored of it, and upstream's cache where upstream can.
         Errors: NOT_FOUND; UNIMPLEMENTED where the server keeps no store.
         """
 

@@ -180,7 +180,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status PERMISSION_DENIED; a retry does not help.
     """
     ERROR_REASON_CONTEXT_NOT_FOUND: _ErrorReason.ValueType  # 31
-    """No such context upstream: never made, lapsed, deleted, or another account's.
+    """No such context: never made, past its retention, deleted, or another tenant's; or none upstream:
+    lapsed, deleted, or another account's.
 
     Status NOT_FOUND; a retry does not help.
     """
@@ -273,6 +274,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Upstream's answer has no known meaning, such as a redirect.
 
     Status UNKNOWN; a retry does not help.
+    """
+    ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 50
+    """The server's store is away, and the call cannot do without it. Nothing was paid for, unless the
+    call had begun to answer.
+
+    Status UNAVAILABLE; a retry can help.
+    """
+    ERROR_REASON_STORE_FULL: _ErrorReason.ValueType  # 51
+    """The server's store has no room left.
+
+    Status RESOURCE_EXHAUSTED; a retry can help.
+    """
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 52
+    """The `request_id` came with another request before.
+
+    Status ALREADY_EXISTS; a retry does not help.
+    """
+    ERROR_REASON_CONTENT_UNREADABLE: _ErrorReason.ValueType  # 53
+    """What was stored of a context cannot be read: the key that encrypted it is not among the
+    server's.
+
+    Status FAILED_PRECONDITION; a retry does not help.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -453,7 +476,8 @@ ERROR_REASON_UPSTREAM_ACCOUNT_OVERDUE: ErrorReason.ValueType  # 30
 Status PERMISSION_DENIED; a retry does not help.
 """
 ERROR_REASON_CONTEXT_NOT_FOUND: ErrorReason.ValueType  # 31
-"""No such context upstream: never made, lapsed, deleted, or another account's.
+"""No such context: never made, past its retention, deleted, or another tenant's; or none upstream:
+lapsed, deleted, or another account's.
 
 Status NOT_FOUND; a retry does not help.
 """
@@ -546,5 +570,27 @@ ERROR_REASON_UPSTREAM_UNKNOWN: ErrorReason.ValueType  # 49
 """Upstream's answer has no known meaning, such as a redirect.
 
 Status UNKNOWN; a retry does not help.
+"""
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 50
+"""The server's store is away, and the call cannot do without it. Nothing was paid for, unless the
+call had begun to answer.
+
+Status UNAVAILABLE; a retry can help.
+"""
+ERROR_REASON_STORE_FULL: ErrorReason.ValueType  # 51
+"""The server's store has no room left.
+
+Status RESOURCE_EXHAUSTED; a retry can help.
+"""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 52
+"""The `request_id` came with another request before.
+
+Status ALREADY_EXISTS; a retry does not help.
+"""
+ERROR_REASON_CONTENT_UNREADABLE: ErrorReason.ValueType  # 53
+"""What was stored of a context cannot be read: the key that encrypted it is not among the
+server's.
+
+Status FAILED_PRECONDITION; a retry does not help.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
