@@ -21,7 +21,8 @@ $(STAMP): requirements/dev.txt pyproject.toml clients/python/pyproject.toml
 	@touch $@
 
 run: $(STAMP) ## Serve on 127.0.0.1:50051 against the built-in emulator
-	$(BIN)/contextbridge serve --listen $(ADDRESS) --upstream emulator --log-format console
+	$(BIN)/contextbridge serve --listen $(ADDRESS) --upstream emulator --data-dir .data \
+	    --log-format console
 
 test: $(STAMP) ## Run all tests, with coverage
 	$(BIN)/coverage erase

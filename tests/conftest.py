@@ -23,6 +23,7 @@ import pytest
 import gateway_emulator
 from contextbridge_server.app import running_server
 from contextbridge_server.settings import Settings
+from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
@@ -48,6 +49,15 @@ async def _bridge(upstream: str, **settings: Any) -> AsyncIterator[grpc.aio.Chan
         async with grpc.aio.insecure_channel(server.address, options=options) as channel:
             channel.address = server.address
             yield channel
+
+
+@pytest.fixture(name="data_dir", scope="session", autouse=True)
+async def data_dir_fixture() -> AsyncIterator[Path]:
+    """Keep one embedded store running, which every server of the tests shares by default."""
+    with tempfile.TemporaryDirectory(prefix="contextbridge-") as directory:
+        os.environ["CONTEXTBRIDGE_DATA_DIR"] = directory
+        async with running_valkey(EmbeddedOptions(Path(directory))):
+            yield Path(directory)
 
 
 @pytest.fixture(name="bridge", scope="session")

@@ -6,7 +6,21 @@ from datetime import UTC, datetime
 
 import grpc
 
-from .callers import read_callers
+from contextbridge import v1 as pb
+
+from .callers import Callers, is_single_tenant, read_callers
+from .contexts.answers import Answers, StraightAnswers
+from .contexts.bindings import Bindings
+from .contexts.context_answers import ContextAnswers
+from .contexts.healing import Healer
+from .contexts.owned_answers import OwnedAnswers
+from .contexts.owners import OwnerRecords
+from .contexts.ownership import NoOwnership, Ownership, TenantOwnership, UnrecordedOwnership
+from .contexts.prices import NO_PRICES, read_prices
+from .contexts.records import ContextRecords
+from .contexts.registry import Contexts, Defaults, NoRegistry, Registry
+from .contexts.sessions import Sessions
+from .contexts.warmth import KeepWarm, NoWarmth, Warmth
 from .emulator import running_emulator
 from .generations.generation import Generations
 from .rpc.cached_content_service import CachedContentServicer
@@ -26,7 +40,14 @@ from .rpc.layers import (
     Redaction,
 )
 from .rpc.server import Server, ServerOptions, Services
-from .settings import EMULATOR, Settings
+from .settings import EMBEDDED, EMULATOR, NO_STORE, Settings
+from .store.claims import Claims
+from .store.embedded import EmbeddedOptions, running_valkey
+from .store.leases import Leases
+from .store.port import Store
+from .store.valkey import opened_store
+from .store.vault import Vault, read_keys
+from .tasks import OwnedTasks
 from .translate.limits import Limits
 from .uploads import Uploads
 from .upstream.http import HttpOptions, HttpUpstream
@@ -34,6 +55,11 @@ from .upstream.port import Upstream
 from .upstream.retry import RetryBudget, RetryingUpstream, RetryPolicy
 
 EMULATOR_KEY = "sk-emulator"
+RECOVERIES = {
+    "never": pb.RECOVERY_NEVER,
+    "restore": pb.RECOVERY_RESTORE,
+    "restore_or_inline": pb.RECOVERY_RESTORE_OR_INLINE,
+}
 
 
 @asynccontextmanager
@@ -42,8 +68,8 @@ async def running_server(settings: Settings) -> AsyncIterator[Server]:
 
     Raises:
         OSError: A file of the settings cannot be read.
-        ValueError: The callers file is wrong.
-        RuntimeError: The address cannot be bound.
+        ValueError: The callers file, the prices file or the file of encryption keys is wrong.
+        RuntimeError: The address cannot be bound, or the store cannot be used.
     """
     async with AsyncExitStack() as stack:
         base_url, key = settings.upstream, _server_key(settings)
@@ -53,32 +79,136 @@ async def running_server(settings: Settings) -> AsyncIterator[Server]:
         upstream = RetryingUpstream(
             http, _retry_policy(settings), RetryBudget(settings.retry_budget)
         )
-        server = Server(
-            _server_options(settings), _services(settings, upstream), _layers(settings, key)
-        )
+        callers = read_callers(settings.callers_file) if settings.callers_file else None
+        services = await _services(settings, upstream, callers, stack)
+        server = Server(_server_options(settings), services, _layers(settings, callers, key))
         await server.start()
         stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace)
         yield server
 
 
-def _services(settings: Settings, upstream: Upstream) -> Services:
+async def _services(
+    settings: Settings, upstream: Upstream, callers: Callers | None, stack: AsyncExitStack
+) -> Services:
     limits = Limits(max_inline_bytes=settings.max_inline_bytes)
-    generations = Generations(upstream)
+    store = await stack.enter_async_context(_store(settings))
+    ownership = _ownership(settings, store, callers)
+    if store is None:
+        contexts: Contexts = NoRegistry(upstream, ownership, limits, _now)
+        answers: Answers = StraightAnswers(upstream)
+    else:
+        tasks = await stack.enter_async_context(OwnedTasks())
+        contexts, answers = _stored(
+            settings,
+            upstream=upstream,
+            store=store,
+            ownership=ownership,
+            tasks=tasks,
+            limits=limits,
+        )
+    generations = Generations(OwnedAnswers(answers, ownership))
     return Services(
-        contexts=ContextServicer(generations, limits, now=lambda: datetime.now(UTC)),
+        contexts=ContextServicer(contexts, generations, limits),
         gemini=GeminiServicer(generations, limits),
-        cached_contents=CachedContentServicer(upstream, limits),
-        files=FileServicer(upstream, Uploads(upstream, settings.upload_prefix)),
+        cached_contents=CachedContentServicer(upstream, limits, ownership),
+        files=FileServicer(upstream, Uploads(upstream, settings.upload_prefix), ownership),
     )
 
 
-def _layers(settings: Settings, server_key: str | None) -> Sequence[Layer]:
-    callers = settings.callers_file
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store | None]:
+    """Open the store that the settings name; None for none."""
+    async with AsyncExitStack() as stack:
+        url = settings.store
+        if url == NO_STORE:
+            yield None
+            return
+        if url == EMBEDDED:
+            options = EmbeddedOptions(
+                settings.data_dir, settings.store_max_memory, settings.store_fsync
+            )
+            url = await stack.enter_async_context(running_valkey(options))
+        yield await stack.enter_async_context(
+            opened_store(url, timeout=settings.store_timeout, ca_file=settings.store_ca_file)
+        )
+
+
+def _stored(
+    settings: Settings,
+    *,
+    upstream: Upstream,
+    store: Store,
+    ownership: Ownership,
+    tasks: OwnedTasks,
+    limits: Limits,
+) -> tuple[Contexts, Answers]:
+    """Return what keeps contexts and answers from them."""
+    key_file, prices_file = settings.store_encryption_key_file, settings.prices_file
+    # A context is made from one message; JSON may write its bytes twice as long.
+    max_content_bytes = 2 * settings.max_message_bytes + settings.session_max_bytes
+    vault = Vault(read_keys(key_file) if key_file else (), max_bytes=max_content_bytes)
+    records = ContextRecords(store, vault, settings.session_max_bytes)
+    leases = Leases(store)
+    bindings = Bindings(
+        upstream=upstream,
+        records=records,
+        leases=leases,
+        ownership=ownership,
+        tasks=tasks,
+        now=_now,
+    )
+    warmth: Warmth = NoWarmth()
+    if settings.keep_warm:
+        warmth = KeepWarm(
+            upstream=upstream,
+            records=records,
+            ownership=ownership,
+            tasks=tasks,
+            max_token_hours=settings.keep_warm_max_token_hours,
+            now=_now,
+        )
+    registry = Registry(
+        upstream=upstream,
+        records=records,
+        bindings=bindings,
+        claims=Claims(store),
+        ownership=ownership,
+        tasks=tasks,
+        prices=read_prices(prices_file) if prices_file else NO_PRICES,
+        limits=limits,
+        defaults=Defaults(
+            RECOVERIES[settings.recovery], settings.retention, settings.request_id_retention
+        ),
+        now=_now,
+    )
+    answers = ContextAnswers(
+        upstream,
+        Healer(records, bindings, ownership, warmth, _now),
+        Sessions(leases, settings.session_wait),
+    )
+    return registry, answers
+
+
+def _ownership(settings: Settings, store: Store | None, callers: Callers | None) -> Ownership:
+    """Return who decides about upstream's ids."""
+    if settings.upstream_key_from == "caller":
+        return NoOwnership()
+    if store is None:
+        return UnrecordedOwnership()
+    alone = callers is None or is_single_tenant(callers)
+    return TenantOwnership(OwnerRecords(store), single_tenant=alone)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _layers(settings: Settings, callers: Callers | None, server_key: str | None) -> Sequence[Layer]:
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
         Redaction(server_key),  # Inside the log, which says what the caller is told.
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
-        Authentication(read_callers(callers)) if callers else NoAuthentication(),
+        Authentication(callers) if callers else NoAuthentication(),
         # After authentication: strangers take no room.
         Admission(settings.max_concurrent_calls),
         PassedThroughKeys() if settings.upstream_key_from == "caller" else OwnKey(),

@@ -35,7 +35,7 @@ from pydantic_settings import (
 EMULATOR = "emulator"
 EMBEDDED = "embedded"
 NO_STORE = "none"
-STORE_URL = re.compile(r"valkeys?(\+cluster)?://([^/?#@\s]*@)?[^/?#@\s]+(/\d*)?")
+STORE_URL = re.compile(r"valkeys?(\+cluster)?://([^/?#@\s]*@)?[^/?#@\s]+(/\d*)?|unix:///\S+")
 DATA_DIR = "~/.local/state/contextbridge"
 MAX_DATA_DIR_BYTES = 90
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -211,8 +211,8 @@ class Settings(BaseSettings):
 
     prices_file: Path | None = None
     """A TOML file of prices, from which statistics tell what contexts cost and save: `currency`,
-    and `[[prices]]` with `model`, `input`, `cached_input`, `output` (per million tokens) and `storage`
-    (per million tokens and hour)."""
+    and `[[prices]]` with `model`, `input`, `cached_input`, `output` (per million tokens) and
+    `storage` (per million tokens and hour)."""
 
     connect_timeout: Duration = timedelta(seconds=5)
     """Longest wait for a connection to upstream, TLS included."""
@@ -241,8 +241,10 @@ class Settings(BaseSettings):
     """Repetitions earned by each request: 0.2 bounds them to one in five."""
 
     callers_file: Path | None = None
-    """A TOML file of callers: `[[callers]]` with `name`, `tenant` and `token_sha256`. With it,
-    every call but health and reflection needs a token. Unset lets everybody in."""
+    """A TOML file of callers: `[[callers]]` with `name`, `tenant` and `token_sha256`, and
+    `unknown_upstream_ids`, whether the caller may name what upstream holds and the server never
+    saw (unset: only where all callers are of one tenant). With it, every call but health and
+    reflection needs a token. Unset lets everybody in."""
 
     tls_certificate_file: Path | None = None
     """The server's certificate chain (PEM). It is read again when it changes."""

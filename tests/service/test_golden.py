@@ -579,8 +579,8 @@ async def test_a_context_of_the_gemini_family_is_read(serve: Serve) -> None:
 
     # Assert
     context = created.context
-    assert context.id == "projects/41200000001/locations/global/cachedContents/7300000000000000001"
-    assert context.upstream_id == context.id
+    name = "projects/41200000001/locations/global/cachedContents/7300000000000000001"
+    assert context.upstream_id == name
     assert context.model == "gemini-2.5-flash"
     assert context.state == pb.CONTEXT_STATE_WARM
     assert context.ttl.seconds == 300
@@ -595,7 +595,7 @@ async def test_a_context_of_the_ark_family_is_read(serve: Serve) -> None:
 
     # Assert
     context = created.context
-    assert context.id == "ctx-20260301091500-a1b2c"
+    assert context.upstream_id == "ctx-20260301091500-a1b2c"
     assert context.mode == pb.CONTEXT_MODE_SESSION
     assert context.ttl.seconds == 3600
     assert context.truncation_strategy == CREATE_SESSION.truncation_strategy

@@ -126,14 +126,15 @@ async def test_a_broken_whole_answer_is_no_success(fault, gemini, generate_reque
     assert (failed.code.name, failed.reason) == BREAKS[fault]
 
 
-async def test_a_busy_session_says_when_to_come_back(
+async def test_a_busy_session_of_upstreams_says_when_to_come_back(
     contexts, create, chat_request, failure, emulator
 ):
     context = await create(mode=pb.CONTEXT_MODE_SESSION)
-    first = contexts.ChatWithContext(chat_request(context, model=f"{MODEL}+stall"))
+    raw = {"context_id": context.upstream_id}
+    first = contexts.ChatWithContext(chat_request(context, model=f"{MODEL}+stall", **raw))
     await emulator.wait_for_open(1)
 
-    failed = await failure(contexts.CompleteChatWithContext(chat_request(context)))
+    failed = await failure(contexts.CompleteChatWithContext(chat_request(context, **raw)))
     first.cancel()
 
     assert (failed.code.name, failed.reason) == ("FAILED_PRECONDITION", "CONTEXT_BUSY")
@@ -149,14 +150,14 @@ async def test_a_busy_session_says_when_to_come_back(
         ("gemini-2.5-flash", "vertex-reaped", "CACHE_NOT_FOUND"),
     ],
 )
-async def test_a_lapsed_context_is_not_found_in_every_dialect(
+async def test_a_lapsed_context_of_upstreams_is_not_found_in_every_dialect(
     model, dialect, reason, contexts, create, chat_request, failure, emulator
 ):
     context = await create(model, "Trim the lamps at dusk. " * 600)
-    emulator.expire(context.id, dialect=dialect)
+    emulator.expire(context.upstream_id, dialect=dialect)
 
     for method in (contexts.ChatWithContext, contexts.CompleteChatWithContext):
-        failed = await failure(method(chat_request(context)))
+        failed = await failure(method(chat_request(context, context_id=context.upstream_id)))
         assert (failed.code.name, failed.reason) == ("NOT_FOUND", reason)
 
 

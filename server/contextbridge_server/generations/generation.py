@@ -5,12 +5,15 @@ from typing import Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
+from ..contexts.answers import Answers
+from ..contexts.asker import Asker
 from ..errors import BridgeError
-from ..upstream.objects import ask_for_object
-from ..upstream.port import CallTerms, Chunk, Upstream, UpstreamRequest
+from ..translate.prompt import Prompt
+from ..upstream.port import Chunk
 
 Event_co = TypeVar("Event_co", covariant=True)
 Event = TypeVar("Event")
+Whole = TypeVar("Whole", pb.CompleteChatWithContextResponse, pb.GenerateContentResponse)
 
 
 class StreamDecoder(Protocol[Event_co]):
@@ -20,7 +23,12 @@ class StreamDecoder(Protocol[Event_co]):
         """Yield the events of the chunks that arrived together."""
         ...
 
-    def finish(self) -> Iterator[Event_co]:
+    @property
+    def usage(self) -> pb.Usage:
+        """What the answer cost, once it is whole."""
+        ...
+
+    def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event_co]:
         """Yield the last event; raise where the answer is not whole."""
         ...
 
@@ -30,38 +38,58 @@ class StreamDecoder(Protocol[Event_co]):
 
 
 class Generations:
-    """The answers of one process, straight from upstream: nothing is kept, joined or resumed.
+    """The answers of one process, straight from where they come: nothing is joined or resumed.
 
     Args:
-        upstream: The upstream that is asked.
+        answers: Where answers come from.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
 
     async def stream(
         self,
-        request: UpstreamRequest,
-        terms: CallTerms,
+        prompt: Prompt,
+        asker: Asker,
         decoder: StreamDecoder[Event],
         write: Callable[[Event], Awaitable[None]],
-    ) -> None:
-        """Write a streamed answer's events; upstream is read no faster than they are taken."""
-        async with self._upstream.stream(request, terms) as batches:
+    ) -> pb.ContextOutcome:
+        """Write a streamed answer's events; upstream is read no faster than they are taken.
+
+        Returns:
+            What happened to the context.
+        """
+        async with self._answers.stream(prompt, asker) as answer:
             try:
-                async for batch in batches:
+                async for batch in answer.value:
                     for event in decoder.decode(batch):
                         await write(event)
             except BridgeError:
                 for event in decoder.abandon():
                     await write(event)
                 raise
-            for event in decoder.finish():
+            last = list(decoder.finish(answer.outcome))
+            await answer.conclude(decoder.usage)
+            for event in last:
                 await write(event)
+            return answer.outcome
 
-    async def complete(self, request: UpstreamRequest, terms: CallTerms) -> Chunk:
-        """Return a whole answer's JSON."""
-        return await ask_for_object(self._upstream, request, terms)
+    async def complete(
+        self,
+        prompt: Prompt,
+        asker: Asker,
+        decode: Callable[[Chunk, pb.ContextOutcome], Whole],
+    ) -> Whole:
+        """Return a whole answer."""
+        async with self._answers.whole(prompt, asker) as answer:
+            whole = decode(answer.value, answer.outcome)
+            await answer.conclude(whole.billed_usage)
+            return whole
+
+    async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
+        """Return the JSON that answers what is no generation."""
+        async with self._answers.whole(prompt, asker) as answer:
+            return answer.value
 
 
 def refuse_to_resume(resume_after: int) -> None:

@@ -1,7 +1,13 @@
 """CachedContentService: Gemini's own cache resource."""
 
+from itertools import compress
+
 from contextbridge import v1 as pb
 
+from ..callers import Caller
+from ..contexts.owners import end_of
+from ..contexts.ownership import Ownership
+from ..contexts.upstream_names import named_cached_content
 from ..translate.cached_contents import (
     COLLECTION,
     MAX_PAGE_SIZE,
@@ -18,16 +24,18 @@ from .notes import note_model
 
 
 class CachedContentServicer(pb.CachedContentServiceServicer):
-    """Gemini's own cache resource, one to one.
+    """Gemini's own cache resource, one to one, each tenant's apart.
 
     Args:
         upstream: The upstream that holds it.
         limits: The server's bounds of a request.
+        ownership: Decides who may name which.
     """
 
-    def __init__(self, upstream: Upstream, limits: Limits) -> None:
+    def __init__(self, upstream: Upstream, limits: Limits, ownership: Ownership) -> None:
         self._upstream = upstream
         self._limits = limits
+        self._ownership = ownership
 
     async def CreateCachedContent(
         self, request: pb.CreateCachedContentRequest, context: Context
@@ -35,14 +43,21 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         """Make a cached content."""
         note_model(request.cached_content.model)
         asked = create_cached_content_request(request, self._limits)
-        return pb.CreateCachedContentResponse(cached_content=await self._cached_content(asked))
+        caller = current_call.get().caller
+        async with self._ownership.naming(caller, body=asked.body):
+            await self._ownership.require(caller)
+            made = await self._cached_content(asked)
+        await self._claim(caller, made)
+        return pb.CreateCachedContentResponse(cached_content=made)
 
     async def GetCachedContent(
         self, request: pb.GetCachedContentRequest, context: Context
     ) -> pb.GetCachedContentResponse:
         """Return a cached content's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
-        return pb.GetCachedContentResponse(cached_content=await self._cached_content(asked))
+        named = named_cached_content(request.name)
+        async with self._ownership.naming(current_call.get().caller, named):
+            return pb.GetCachedContentResponse(cached_content=await self._cached_content(asked))
 
     async def ListCachedContents(
         self, request: pb.ListCachedContentsRequest, context: Context
@@ -50,23 +65,44 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         """List cached contents' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
         value = await ask_for_object(self._upstream, asked, current_call.get().terms)
-        return from_json(value, pb.ListCachedContentsResponse)
+        listed = from_json(value, pb.ListCachedContentsResponse)
+        names = [named_cached_content(each.name) for each in listed.cached_contents]
+        visible = await self._ownership.visible(current_call.get().caller, names)
+        return pb.ListCachedContentsResponse(
+            cached_contents=compress(listed.cached_contents, visible),
+            next_page_token=listed.next_page_token,
+        )
 
     async def UpdateCachedContent(
         self, request: pb.UpdateCachedContentRequest, context: Context
     ) -> pb.UpdateCachedContentResponse:
         """Change when a cached content ends."""
         asked = update_cached_content_request(request)
-        return pb.UpdateCachedContentResponse(cached_content=await self._cached_content(asked))
+        caller, named = current_call.get().caller, named_cached_content(request.cached_content.name)
+        async with self._ownership.naming(caller, named):
+            moved = await self._cached_content(asked)
+        await self._ownership.renew(caller, named, end_of(moved, "expire_time"))
+        return pb.UpdateCachedContentResponse(cached_content=moved)
 
     async def DeleteCachedContent(
         self, request: pb.DeleteCachedContentRequest, context: Context
     ) -> pb.DeleteCachedContentResponse:
         """Delete a cached content."""
         asked = resource_request("DELETE", request.name, COLLECTION)
-        await self._upstream.send(asked, current_call.get().terms)
+        caller, named = current_call.get().caller, named_cached_content(request.name)
+        async with self._ownership.naming(caller, named):
+            await self._upstream.send(asked, current_call.get().terms)
+        await self._ownership.forget(caller, named)
         return pb.DeleteCachedContentResponse()
 
     async def _cached_content(self, asked: UpstreamRequest) -> pb.CachedContent:
         value = await ask_for_object(self._upstream, asked, current_call.get().terms)
         return from_json(value, pb.CachedContent)
+
+    async def _claim(self, caller: Caller, made: pb.CachedContent) -> None:
+        named, terms = named_cached_content(made.name), current_call.get().terms
+
+        async def undo() -> None:
+            await self._upstream.send(resource_request("DELETE", made.name, COLLECTION), terms)
+
+        await self._ownership.claim(caller, named, end_of(made, "expire_time"), undo)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from ..callers import ANYONE, Caller
+from ..contexts.asker import Asker
 from ..upstream.port import CallTerms
 
 
@@ -49,6 +50,11 @@ class Call:
     def terms(self) -> CallTerms:
         """What the call brings to its upstream requests."""
         return CallTerms(self.request_id, self.deadline, self.upstream_key)
+
+    @property
+    def asker(self) -> Asker:
+        """Who asks, and on what terms."""
+        return Asker(self.caller, self.terms)
 
     def note(self, **fields: object) -> None:
         """Add to the call's log line."""

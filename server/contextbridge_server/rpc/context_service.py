@@ -1,54 +1,66 @@
 """ContextService: contexts, and chats that start from them."""
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import NoReturn
-
 from contextbridge import v1 as pb
 
-from ..errors import BridgeError
+from ..contexts.registry import Contexts
 from ..generations.generation import Generations, refuse_to_resume
 from ..translate.chat_answer import chat_answer
-from ..translate.chat_request import chat_request
+from ..translate.chat_request import chat_prompt
 from ..translate.chat_stream import ChatStreamDecoder
-from ..translate.contexts import (
-    context_created,
-    create_context_request,
-    refuse_what_needs_a_store,
-)
 from ..translate.limits import Limits
 from .call import Context, current_call
-from .notes import note_model, note_usage
+from .notes import note_context, note_model, note_usage
 
 
 class ContextServicer(pb.ContextServiceServicer):
     """Contexts, and chats that start from them.
 
     Args:
+        contexts: The contexts.
         generations: Runs what is generated.
         limits: The server's bounds of a request.
-        now: Tells the time, with its zone.
     """
 
-    def __init__(
-        self, generations: Generations, limits: Limits, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, contexts: Contexts, generations: Generations, limits: Limits) -> None:
+        self._contexts = contexts
         self._generations = generations
         self._limits = limits
-        self._now = now
 
     async def CreateContext(
         self, request: pb.CreateContextRequest, context: Context
     ) -> pb.CreateContextResponse:
         """Make a context from messages."""
-        now = self._now()
         note_model(request.model)
-        asked = create_context_request(request, self._limits, now)
-        refuse_what_needs_a_store(request)
-        answer = await self._generations.complete(asked, current_call.get().terms)
-        created = context_created(answer, request, now)
+        created = await self._contexts.create(request, current_call.get().asker)
         note_usage(created.usage)
         return created
+
+    async def GetContext(
+        self, request: pb.GetContextRequest, context: Context
+    ) -> pb.GetContextResponse:
+        """Return a context."""
+        found = await self._contexts.get(request, current_call.get().asker)
+        return pb.GetContextResponse(context=found)
+
+    async def ListContexts(
+        self, request: pb.ListContextsRequest, context: Context
+    ) -> pb.ListContextsResponse:
+        """List the caller's contexts."""
+        return await self._contexts.list(request, current_call.get().asker)
+
+    async def UpdateContext(
+        self, request: pb.UpdateContextRequest, context: Context
+    ) -> pb.UpdateContextResponse:
+        """Change how long a context lives, or its name."""
+        changed = await self._contexts.update(request, current_call.get().asker)
+        return pb.UpdateContextResponse(context=changed)
+
+    async def DeleteContext(
+        self, request: pb.DeleteContextRequest, context: Context
+    ) -> pb.DeleteContextResponse:
+        """Delete a context and what was stored of it."""
+        await self._contexts.delete(request, current_call.get().asker)
+        return pb.DeleteContextResponse()
 
     # The generated types know no coroutine that writes; async generators leak (grpc#42295).
     async def ChatWithContext(  # type: ignore[override]
@@ -56,10 +68,12 @@ class ContextServicer(pb.ContextServiceServicer):
     ) -> None:
         """Stream an answer that continues from a context."""
         note_model(request.model)
-        asked = chat_request(request, self._limits, stream=True)
+        prompt = chat_prompt(request, self._limits, stream=True)
         refuse_to_resume(request.resume_after)
-        decoder = ChatStreamDecoder(request, len(asked.body))
-        await self._generations.stream(asked, current_call.get().terms, decoder, context.write)
+        decoder = ChatStreamDecoder(request, len(prompt.first.body))
+        asker = current_call.get().asker
+        outcome = await self._generations.stream(prompt, asker, decoder, context.write)
+        note_context(outcome)
         note_usage(decoder.usage)
 
     async def CompleteChatWithContext(
@@ -67,32 +81,13 @@ class ContextServicer(pb.ContextServiceServicer):
     ) -> pb.CompleteChatWithContextResponse:
         """Return a whole answer that continues from a context."""
         note_model(request.model)
-        asked = chat_request(request, self._limits, stream=False)
+        prompt = chat_prompt(request, self._limits, stream=False)
         refuse_to_resume(request.resume_after)
-        value = await self._generations.complete(asked, current_call.get().terms)
-        answer = chat_answer(value, request, len(asked.body))
+        answer = await self._generations.complete(
+            prompt,
+            current_call.get().asker,
+            lambda value, outcome: chat_answer(value, request, len(prompt.first.body), outcome),
+        )
+        note_context(answer.context)
         note_usage(answer.billed_usage)
         return answer
-
-    async def GetContext(self, request: pb.GetContextRequest, context: Context) -> NoReturn:
-        """Refuse: without a store there is nothing to return."""
-        raise _store_required()
-
-    async def ListContexts(self, request: pb.ListContextsRequest, context: Context) -> NoReturn:
-        """Refuse: without a store there is nothing to list."""
-        raise _store_required()
-
-    async def UpdateContext(self, request: pb.UpdateContextRequest, context: Context) -> NoReturn:
-        """Refuse: without a store there is nothing to change."""
-        raise _store_required()
-
-    async def DeleteContext(self, request: pb.DeleteContextRequest, context: Context) -> NoReturn:
-        """Refuse: without a store there is nothing to delete."""
-        raise _store_required()
-
-
-def _store_required() -> BridgeError:
-    return BridgeError(
-        pb.ERROR_REASON_STORE_REQUIRED,
-        "This server keeps no store, so it remembers no contexts.",
-    )

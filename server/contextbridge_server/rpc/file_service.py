@@ -1,9 +1,14 @@
 """FileService: files that contents and cached contents can be made from."""
 
 from collections.abc import AsyncIterator
+from itertools import compress
 
 from contextbridge import v1 as pb
 
+from ..callers import Caller
+from ..contexts.owners import end_of
+from ..contexts.ownership import Ownership
+from ..contexts.upstream_names import named_file
 from ..translate.files import COLLECTION, MAX_PAGE_SIZE
 from ..translate.gemini_json import from_json
 from ..translate.paths import list_request, resource_request
@@ -14,28 +19,34 @@ from .call import Context, current_call
 
 
 class FileServicer(pb.FileServiceServicer):
-    """Files that contents and cached contents can be made from.
+    """Files that contents and cached contents can be made from, each tenant's apart.
 
     Args:
         upstream: The upstream that holds them.
         uploads: Brings them there.
+        ownership: Decides who may name which.
     """
 
-    def __init__(self, upstream: Upstream, uploads: Uploads) -> None:
+    def __init__(self, upstream: Upstream, uploads: Uploads, ownership: Ownership) -> None:
         self._upstream = upstream
         self._uploads = uploads
+        self._ownership = ownership
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
     ) -> pb.UploadFileResponse:
         """Upload a file."""
-        terms = current_call.get().terms
-        return pb.UploadFileResponse(file=await self._uploads.upload(request_iterator, terms))
+        caller, terms = current_call.get().caller, current_call.get().terms
+        await self._ownership.require(caller)
+        file = await self._uploads.upload(request_iterator, terms)
+        await self._claim(caller, file)
+        return pb.UploadFileResponse(file=file)
 
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
         """Return a file's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
-        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        async with self._ownership.naming(current_call.get().caller, named_file(request.name)):
+            value = await ask_for_object(self._upstream, asked, current_call.get().terms)
         return pb.GetFileResponse(file=from_json(value, pb.File))
 
     async def ListFiles(
@@ -44,12 +55,28 @@ class FileServicer(pb.FileServiceServicer):
         """List files' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
         value = await ask_for_object(self._upstream, asked, current_call.get().terms)
-        return from_json(value, pb.ListFilesResponse)
+        listed = from_json(value, pb.ListFilesResponse)
+        names = [named_file(each.name) for each in listed.files]
+        visible = await self._ownership.visible(current_call.get().caller, names)
+        return pb.ListFilesResponse(
+            files=compress(listed.files, visible), next_page_token=listed.next_page_token
+        )
 
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, context: Context
     ) -> pb.DeleteFileResponse:
         """Delete a file."""
         asked = resource_request("DELETE", request.name, COLLECTION)
-        await self._upstream.send(asked, current_call.get().terms)
+        caller, named = current_call.get().caller, named_file(request.name)
+        async with self._ownership.naming(caller, named):
+            await self._upstream.send(asked, current_call.get().terms)
+        await self._ownership.forget(caller, named)
         return pb.DeleteFileResponse()
+
+    async def _claim(self, caller: Caller, file: pb.File) -> None:
+        named, terms = named_file(file.name), current_call.get().terms
+
+        async def undo() -> None:
+            await self._upstream.send(resource_request("DELETE", file.name, COLLECTION), terms)
+
+        await self._ownership.claim(caller, named, end_of(file, "expiration_time"), undo)

@@ -5,10 +5,10 @@ from contextbridge import v1 as pb
 from ..generations.generation import Generations, refuse_to_resume
 from ..translate.gemini_answer import GeminiStreamDecoder, gemini_answer
 from ..translate.gemini_json import from_json
-from ..translate.gemini_request import count_tokens_request, generate_request
+from ..translate.gemini_request import count_tokens_prompt, generate_prompt
 from ..translate.limits import Limits
 from .call import Context, current_call
-from .notes import note_model, note_usage
+from .notes import note_context, note_model, note_usage
 
 
 class GeminiServicer(pb.GeminiServiceServicer):
@@ -28,10 +28,14 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> pb.GenerateContentResponse:
         """Return a whole answer."""
         note_model(request.model)
-        asked = generate_request(request, self._limits, stream=False)
+        prompt = generate_prompt(request, self._limits, stream=False)
         refuse_to_resume(request.resume_after)
-        value = await self._generations.complete(asked, current_call.get().terms)
-        answer = gemini_answer(value, request, len(asked.body))
+        answer = await self._generations.complete(
+            prompt,
+            current_call.get().asker,
+            lambda value, outcome: gemini_answer(value, request, len(prompt.first.body), outcome),
+        )
+        note_context(answer.context)
         note_usage(answer.billed_usage)
         return answer
 
@@ -41,10 +45,12 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> None:
         """Stream an answer."""
         note_model(request.model)
-        asked = generate_request(request, self._limits, stream=True)
+        prompt = generate_prompt(request, self._limits, stream=True)
         refuse_to_resume(request.resume_after)
-        decoder = GeminiStreamDecoder(request, len(asked.body))
-        await self._generations.stream(asked, current_call.get().terms, decoder, context.write)
+        decoder = GeminiStreamDecoder(request, len(prompt.first.body))
+        asker = current_call.get().asker
+        outcome = await self._generations.stream(prompt, asker, decoder, context.write)
+        note_context(outcome)
         note_usage(decoder.usage)
 
     async def CountTokens(
@@ -52,6 +58,6 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> pb.CountTokensResponse:
         """Count a prompt's tokens."""
         note_model(request.model)
-        asked = count_tokens_request(request, self._limits)
-        value = await self._generations.complete(asked, current_call.get().terms)
+        prompt = count_tokens_prompt(request, self._limits)
+        value = await self._generations.ask(prompt, current_call.get().asker)
         return from_json(value, pb.CountTokensResponse)

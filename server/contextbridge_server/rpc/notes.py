@@ -11,6 +11,18 @@ def note_model(model: str) -> None:
     current_call.get().note(**{names.MODEL: model})
 
 
+def note_context(outcome: pb.ContextOutcome) -> None:
+    """Say which context the call used, and what happened to it."""
+    if not outcome.id:
+        return
+    fields: dict[str, object] = {names.CONTEXT: outcome.id}
+    if outcome.restored:
+        fields[names.RESTORED] = True
+    if outcome.inlined:
+        fields[names.INLINED] = True
+    current_call.get().note(**fields)
+
+
 def note_usage(usage: pb.Usage) -> None:
     """Say what the call cost."""
     current_call.get().note(

@@ -31,6 +31,7 @@ class Store(Protocol):
 
     Every method raises a BridgeError: STORE_UNAVAILABLE where Valkey cannot be reached or does not
     answer in time, STORE_FULL where a write finds no memory. What was sent may have been done then.
+    Replies are as Valkey sends them (RESP2): bytes, integers, lists of them, None.
     """
 
     async def execute(self, *command: Argument) -> Any:

@@ -21,7 +21,10 @@ FINISH_REASONS: Mapping[str, pb.FinishReason.ValueType] = {
 
 
 def chat_answer(
-    value: Json, request: pb.ChatWithContextRequest, prompt_bytes: int
+    value: Json,
+    request: pb.ChatWithContextRequest,
+    prompt_bytes: int,
+    outcome: pb.ContextOutcome,
 ) -> pb.CompleteChatWithContextResponse:
     """Return upstream's answer.
 
@@ -29,6 +32,7 @@ def chat_answer(
         value: The answer's JSON.
         request: What was asked.
         prompt_bytes: The length of the body sent, for an estimate where upstream counts nothing.
+        outcome: What happened to the context.
 
     Raises:
         BridgeError: The answer is malformed, or has no choices.
@@ -42,7 +46,7 @@ def chat_answer(
         service_tier=reader.text("service_tier"),
         system_fingerprint=reader.text("system_fingerprint"),
         response_cache=bypassed_cache(request),
-        context=pb.ContextOutcome(id=request.context_id),
+        context=outcome,
         create_time=timestamp_of_seconds(reader.integer("created")),
     )
     if not answer.choices:

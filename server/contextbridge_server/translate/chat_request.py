@@ -7,6 +7,7 @@ from .chat_messages import CHAT_ROLES, check_last_role, messages_json, tools_jso
 from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body, object_of_text
 from .limits import Limits
+from .prompt import Bound, Prefix, Prompt, chat_behind
 from .violations import Violations, is_set
 
 MAX_STOPS = 4
@@ -35,10 +36,8 @@ FIELDS = {
 """Members of the body that are this module's to set."""
 
 
-def chat_request(
-    request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool
-) -> UpstreamRequest:
-    """Return the request to upstream that a chat request asks for.
+def chat_prompt(request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool) -> Prompt:
+    """Return what a chat request asks upstream.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
@@ -51,7 +50,18 @@ def chat_request(
         body["stream_options"] = {"include_usage": True}
     merge_extra_body("extra_body", body, FIELDS, request.extra_body, violations)
     violations.raise_if_any()
-    return UpstreamRequest(Surface.CONTEXT, "POST", "/context/chat/completions", encode(body))
+
+    def behind(prefix: Prefix) -> UpstreamRequest:
+        path, whole = chat_behind(body, prefix)
+        return UpstreamRequest(Surface.CONTEXT, "POST", path, encode(whole))
+
+    return Prompt(
+        context_field="context_id",
+        context_id=request.context_id,
+        first=behind(Bound(request.context_id)),
+        behind=behind,
+        is_native=False,
+    )
 
 
 def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violations) -> Json:

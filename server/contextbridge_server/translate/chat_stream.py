@@ -66,8 +66,11 @@ class ChatStreamDecoder:
         if failure is not None:
             raise failure
 
-    def finish(self) -> Iterator[Event]:
+    def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event]:
         """Yield `completed`, at the stream's end.
+
+        Args:
+            outcome: What happened to the context.
 
         Raises:
             BridgeError: The stream was cut: nothing came, or a choice has no finish reason.
@@ -88,7 +91,7 @@ class ChatStreamDecoder:
                 usage=usage,
                 billed_usage=usage,
                 response_cache=bypassed_cache(self._request),
-                context=pb.ContextOutcome(id=self._request.context_id),
+                context=outcome,
                 service_tier=self._service_tier,
                 extra_json=text_of(self._extra),
             )

@@ -1,5 +1,7 @@
 """Contexts: a create request as upstream's body, and its answer as a Context (wire.md A.1)."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contextbridge import v1 as pb
@@ -13,7 +15,7 @@ from .json_values import Json, Reader, encode, merge_extra_body, text_of
 from .limits import Limits
 from .times import datetime_of, timedelta_of
 from .usage import usage_of_chat
-from .violations import Violations
+from .violations import Violations, is_set
 
 MODES = {
     pb.CONTEXT_MODE_UNSPECIFIED: "",
@@ -24,6 +26,8 @@ MODES_BY_WORD = {word: mode for mode, word in MODES.items()}
 FIELDS = {"model", "messages", "ttl", "mode", "truncation_strategy"}
 """Members of the body that are this module's to set."""
 MAX_DISPLAY_NAME_CHARACTERS = 128
+MAX_RETENTION = timedelta(days=3_650)
+UPDATABLE = ("ttl", "expire_time", "retention", "display_name")
 
 
 def create_context_request(
@@ -52,6 +56,85 @@ def create_context_request(
     merge_extra_body("extra_body", body, FIELDS, request.extra_body, violations)
     violations.raise_if_any()
     return UpstreamRequest(Surface.CONTEXT, "POST", "/context/create", encode(body))
+
+
+def restore_context_request(
+    body: Json, turns: Iterable[Json], ttl: timedelta | None
+) -> UpstreamRequest:
+    """Return the request to upstream that makes a context's binding again.
+
+    Args:
+        body: The body by which the context was created.
+        turns: The messages that a session has gained since.
+        ttl: The binding's life; None for upstream's default.
+    """
+    whole = {**body, "messages": [*body["messages"], *turns]}
+    whole.pop("ttl", None)
+    if ttl is not None:
+        whole["ttl"] = int(ttl.total_seconds())
+    return UpstreamRequest(Surface.CONTEXT, "POST", "/context/create", encode(whole))
+
+
+@dataclass(frozen=True, slots=True)
+class ContextChange:
+    """What an update asks for; None leaves a thing as it is.
+
+    Attributes:
+        ttl: The binding's new life, from now.
+        retention: The context's new retention.
+        clears_retention: The retention goes back to the server's setting.
+        display_name: The new name; empty for none.
+    """
+
+    ttl: timedelta | None = None
+    retention: timedelta | None = None
+    clears_retention: bool = False
+    display_name: str | None = None
+
+
+def context_change(
+    request: pb.UpdateContextRequest, context: pb.Context, now: datetime
+) -> ContextChange:
+    """Return what an update of a context asks for.
+
+    Raises:
+        BridgeError: REQUEST_INVALID, with every violation.
+    """
+    violations = Violations()
+    mask = set(request.update_mask.paths) or {
+        name for name in UPDATABLE if name == "display_name" or is_set(request, name)
+    }
+    if not request.update_mask.paths and not request.display_name:
+        mask.discard("display_name")
+    if not mask:
+        violations.add("update_mask", "There is nothing to change.")
+    for name in sorted(mask - set(UPDATABLE)):
+        violations.add("update_mask", f"{name} is none of {', '.join(UPDATABLE)}.")
+    for name in sorted(mask & {"ttl", "expire_time"}):
+        if not is_set(request, name):
+            violations.add(name, "Required, because update_mask names it.")
+    violations.length("display_name", request.display_name, MAX_DISPLAY_NAME_CHARACTERS)
+    _check_retention(request, violations)
+    if request.HasField("retention") and context.recovery == pb.RECOVERY_NEVER:
+        violations.add("retention", "Not with RECOVERY_NEVER.")
+    asked = pb.CreateContextRequest(model=context.model)
+    for name in mask & {"ttl", "expire_time"}:
+        if is_set(request, name):
+            getattr(asked, name).CopyFrom(getattr(request, name))
+    ttl = _ttl(asked, now, violations)
+    violations.raise_if_any()
+    has_retention = "retention" in mask and request.HasField("retention")
+    return ContextChange(
+        ttl=ttl,
+        retention=timedelta_of(request.retention) if has_retention else None,
+        clears_retention="retention" in mask and not has_retention,
+        display_name=request.display_name if "display_name" in mask else None,
+    )
+
+
+def ttl_asked(request: pb.CreateContextRequest, now: datetime) -> timedelta | None:
+    """Return the life that a valid request asks for its binding; None for upstream's default."""
+    return _ttl(request, now, Violations())
 
 
 def _ttl(
@@ -98,8 +181,19 @@ def _check_ours(request: pb.CreateContextRequest, violations: Violations) -> Non
         violations.add("reuse", "Is no known Reuse.")
     if request.recovery not in pb.Recovery.values():
         violations.add("recovery", "Is no known Recovery.")
-    if request.HasField("retention") and timedelta_of(request.retention) <= timedelta(0):
-        violations.add("retention", "Must be above 0.")
+    if request.HasField("retention") and request.recovery == pb.RECOVERY_NEVER:
+        violations.add("retention", "Not with RECOVERY_NEVER.")
+    _check_retention(request, violations)
+
+
+def _check_retention(
+    request: pb.CreateContextRequest | pb.UpdateContextRequest, violations: Violations
+) -> None:
+    if not request.HasField("retention"):
+        return
+    if not timedelta(0) < timedelta_of(request.retention) <= MAX_RETENTION:
+        days = MAX_RETENTION.days
+        violations.add("retention", f"Must be above 0 and at most {days} days.")
 
 
 def refuse_what_needs_a_store(request: pb.CreateContextRequest) -> None:

@@ -15,7 +15,10 @@ NOT_FINISHED = ("", "FINISH_REASON_UNSPECIFIED")
 
 
 def gemini_answer(
-    value: Json, request: pb.GenerateContentRequest, prompt_bytes: int
+    value: Json,
+    request: pb.GenerateContentRequest,
+    prompt_bytes: int,
+    outcome: pb.ContextOutcome,
 ) -> pb.GenerateContentResponse:
     """Return upstream's whole answer.
 
@@ -23,6 +26,7 @@ def gemini_answer(
         value: The answer's JSON.
         request: What was asked.
         prompt_bytes: The length of the body sent, for an estimate where upstream counts nothing.
+        outcome: What happened to the context.
 
     Raises:
         BridgeError: The answer is malformed, or has neither candidates nor feedback.
@@ -34,7 +38,8 @@ def gemini_answer(
             "Upstream answered with success and no candidate.",
         )
     usage = answer.usage_metadata if answer.HasField("usage_metadata") else None
-    _conclude(answer, request, usage, prompt_bytes, _text_bytes(answer))
+    estimate = estimated_usage(prompt_bytes, _text_bytes(answer))
+    _conclude(answer, request, usage, estimate, outcome)
     return answer
 
 
@@ -81,8 +86,11 @@ class GeminiStreamDecoder:
             else:
                 yield message
 
-    def finish(self) -> Iterator[pb.GenerateContentResponse]:
+    def finish(self, outcome: pb.ContextOutcome) -> Iterator[pb.GenerateContentResponse]:
         """Yield the last message, at the stream's end.
+
+        Args:
+            outcome: What happened to the context.
 
         Raises:
             BridgeError: The stream was cut: nothing came, or a candidate has no finish reason.
@@ -97,7 +105,8 @@ class GeminiStreamDecoder:
                 pb.ERROR_REASON_UPSTREAM_STREAM_TRUNCATED,
                 "Upstream's stream ended without a finish reason.",
             )
-        _conclude(last, self._request, self._usage, self._prompt_bytes, self._text_bytes)
+        estimate = estimated_usage(self._prompt_bytes, self._text_bytes)
+        _conclude(last, self._request, self._usage, estimate, outcome)
         self.usage = last.billed_usage
         yield last
 
@@ -123,17 +132,17 @@ def _conclude(
     answer: pb.GenerateContentResponse,
     request: pb.GenerateContentRequest,
     usage: pb.UsageMetadata | None,
-    prompt_bytes: int,
-    text_bytes: int,
+    estimate: pb.Usage,
+    outcome: pb.ContextOutcome,
 ) -> None:
     """Set what an answer says at its end."""
     if usage is None:
-        answer.billed_usage.CopyFrom(estimated_usage(prompt_bytes, text_bytes))
+        answer.billed_usage.CopyFrom(estimate)
     else:
         answer.billed_usage.CopyFrom(usage_of_gemini(usage))
     answer.response_cache.CopyFrom(bypassed_cache(request))
-    if request.cached_content:
-        answer.context.id = request.cached_content
+    if outcome.id:
+        answer.context.CopyFrom(outcome)
 
 
 def _text_bytes(answer: pb.GenerateContentResponse) -> int:

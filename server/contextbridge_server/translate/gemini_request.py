@@ -10,6 +10,7 @@ from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body
 from .limits import Limits
 from .paths import model_name, model_path
+from .prompt import Bound, Prefix, Prompt, generate_behind
 from .violations import Violations, is_set
 
 CONTENT_ROLES = ("user", "model", "function", "")
@@ -30,10 +31,8 @@ RANGES: dict[str, tuple[float, float | None]] = {
 """Optional numbers of GenerationConfig and their ranges, both ends included."""
 
 
-def generate_request(
-    request: pb.GenerateContentRequest, limits: Limits, *, stream: bool
-) -> UpstreamRequest:
-    """Return the request to upstream that a generate request asks for.
+def generate_prompt(request: pb.GenerateContentRequest, limits: Limits, *, stream: bool) -> Prompt:
+    """Return what a generate request asks upstream.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
@@ -43,29 +42,53 @@ def generate_request(
     path = model_path("model", request.model, violations)
     body = generate_body(request, limits, violations)
     violations.raise_if_any()
-    if stream:
-        path, query = f"{path}:streamGenerateContent", "alt=sse"
-    else:
-        path, query = f"{path}:generateContent", ""
-    return UpstreamRequest(Surface.NATIVE, "POST", path, encode(body), query)
+    method, query = ("streamGenerateContent", "alt=sse") if stream else ("generateContent", "")
+
+    def behind(prefix: Prefix) -> UpstreamRequest:
+        whole = encode(generate_behind(body, prefix))
+        return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:{method}", whole, query)
+
+    return Prompt(
+        context_field="cached_content",
+        context_id=request.cached_content,
+        first=behind(Bound(request.cached_content)),
+        behind=behind,
+        is_native=True,
+    )
 
 
-def count_tokens_request(request: pb.CountTokensRequest, limits: Limits) -> UpstreamRequest:
-    """Return the request to upstream that counts a prompt's tokens.
+def count_tokens_prompt(request: pb.CountTokensRequest, limits: Limits) -> Prompt:
+    """Return what a request for a prompt's tokens asks upstream.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
     """
     violations = Violations()
     path = model_path("model", request.model, violations)
-    if request.HasField("generate_content_request"):
+    is_whole = request.HasField("generate_content_request")
+    if is_whole:
         body = _whole_request(request, limits, violations)
     else:
         check_contents("contents", request.contents, limits, violations)
         body = to_json(request, violations)
         body.pop("model", None)
     violations.raise_if_any()
-    return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:countTokens", encode(body))
+
+    def behind(prefix: Prefix) -> UpstreamRequest:
+        whole = body
+        if is_whole:
+            inner = generate_behind(body["generateContentRequest"], prefix)
+            whole = {"generateContentRequest": inner}
+        return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:countTokens", encode(whole))
+
+    context_id = request.generate_content_request.cached_content
+    return Prompt(
+        context_field="generate_content_request.cached_content",
+        context_id=context_id,
+        first=behind(Bound(context_id)),
+        behind=behind,
+        is_native=True,
+    )
 
 
 def _whole_request(request: pb.CountTokensRequest, limits: Limits, violations: Violations) -> Json:

@@ -1,7 +1,7 @@
 """JSON values: reading them with their kinds checked, and writing text that callers gave."""
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ def object_of_text(field: str, text: str, violations: Violations) -> Json:
 
 
 def merge_extra_body(
-    field: str, body: Json, known: Container[str], extra: Struct, violations: Violations
+    field: str, body: Json, known: Iterable[str], extra: Struct, violations: Violations
 ) -> None:
     """Add `extra_body` to a body's top level.
 
@@ -57,13 +57,21 @@ def merge_extra_body(
         extra: The extra body.
         violations: Takes the members that are known, and numbers that JSON has no form for.
     """
+    if not extra.fields:
+        return
+    taken = {_folded(name) for name in (*known, *body)}
     for key, value in extra.fields.items():
-        if key in known or key in body:
+        if _folded(key) in taken:
             violations.add(f"{field}.{key}", "The request has a field for it; set that instead.")
         elif not _is_finite(value):
             violations.add(f"{field}.{key}", "Must hold finite numbers only.")
         else:
             body[key] = plain_of_value(value)
+
+
+def _folded(name: str) -> str:
+    """Return a member's name as the laxest reader takes it: some ignore case, some `_`."""
+    return name.replace("_", "").lower()
 
 
 def _is_finite(value: Value) -> bool:

@@ -20,7 +20,7 @@ def test_the_deprecated_function_call_is_a_tool_call_without_an_id():
     answer = {"choices": [{"message": {"function_call": CALL}}]}
 
     events = list(decoder.decode([chunk]))
-    whole = chat_answer(answer, pb.ChatWithContextRequest(), 0)
+    whole = chat_answer(answer, pb.ChatWithContextRequest(), 0, pb.ContextOutcome())
 
     streamed = events[-1].tool_call
     (called,) = whole.choices[0].message.tool_calls
@@ -37,7 +37,10 @@ def test_details_of_usage_that_we_do_not_know_are_kept():
     }
 
     answer = chat_answer(
-        {"choices": [{"message": {}}], "usage": usage}, pb.ChatWithContextRequest(), 0
+        {"choices": [{"message": {}}], "usage": usage},
+        pb.ChatWithContextRequest(),
+        0,
+        pb.ContextOutcome(),
     )
 
     assert answer.usage.cached_tokens == 1

@@ -48,7 +48,7 @@ def events_of(name: str, pieces: Iterable[bytes]) -> tuple[list[Any], str]:
                 raise ending
             if ending:
                 break
-        events.extend(decoder.finish())
+        events.extend(decoder.finish(pb.ContextOutcome()))
     except BridgeError as error:
         events.extend(decoder.abandon())
         return events, pb.ErrorReason.Name(error.reason)

@@ -23,13 +23,13 @@ from contextbridge_server.translate.cached_contents import (
     update_cached_content_request,
 )
 from contextbridge_server.translate.chat_answer import chat_answer
-from contextbridge_server.translate.chat_request import chat_request
+from contextbridge_server.translate.chat_request import chat_prompt
 from contextbridge_server.translate.chat_stream import ChatStreamDecoder
 from contextbridge_server.translate.contexts import context_created, create_context_request
 from contextbridge_server.translate.files import start_upload_request, upload_location
 from contextbridge_server.translate.gemini_answer import GeminiStreamDecoder, gemini_answer
 from contextbridge_server.translate.gemini_json import from_json, to_json
-from contextbridge_server.translate.gemini_request import count_tokens_request, generate_request
+from contextbridge_server.translate.gemini_request import count_tokens_prompt, generate_prompt
 from contextbridge_server.translate.json_values import Reader
 from contextbridge_server.translate.limits import Limits
 from contextbridge_server.translate.paths import list_request, resource_request
@@ -208,12 +208,15 @@ def _fill_map(
 # ---------------------------------------------------------------------------- requests
 
 REQUESTS: dict[str, tuple[type[Message], Callable[[Any], UpstreamRequest]]] = {
-    "chat": (pb.ChatWithContextRequest, lambda r: chat_request(r, LIMITS, stream=True)),
-    "complete": (pb.ChatWithContextRequest, lambda r: chat_request(r, LIMITS, stream=False)),
+    "chat": (pb.ChatWithContextRequest, lambda r: chat_prompt(r, LIMITS, stream=True).first),
+    "complete": (pb.ChatWithContextRequest, lambda r: chat_prompt(r, LIMITS, stream=False).first),
     "create": (pb.CreateContextRequest, lambda r: create_context_request(r, LIMITS, NOW)),
-    "generate": (pb.GenerateContentRequest, lambda r: generate_request(r, LIMITS, stream=False)),
-    "stream": (pb.GenerateContentRequest, lambda r: generate_request(r, LIMITS, stream=True)),
-    "count": (pb.CountTokensRequest, lambda r: count_tokens_request(r, LIMITS)),
+    "generate": (
+        pb.GenerateContentRequest,
+        lambda r: generate_prompt(r, LIMITS, stream=False).first,
+    ),
+    "stream": (pb.GenerateContentRequest, lambda r: generate_prompt(r, LIMITS, stream=True).first),
+    "count": (pb.CountTokensRequest, lambda r: count_tokens_prompt(r, LIMITS).first),
     "create cached": (
         pb.CreateCachedContentRequest,
         lambda r: create_cached_content_request(r, LIMITS),
@@ -294,6 +297,7 @@ def test_a_request_that_works_with_anything_changed_is_translated_or_refused(
 USER = pb.Content(role="user", parts=[pb.Part(text="Hi")])
 HELLO = pb.ChatMessage(role="user", content="Hi")
 CACHED = pb.CachedContent(model="gemini-2.5-flash", contents=[USER])
+OUTCOME = pb.ContextOutcome(id="c")
 CHAT = pb.ChatWithContextRequest(context_id="ctx-1", model="m", messages=[HELLO])
 GENERATE = pb.GenerateContentRequest(model="gemini-2.5-flash", contents=[USER])
 PROLONGED = pb.CachedContent(name="cachedContents/c")
@@ -458,7 +462,7 @@ def test_any_json_becomes_a_context_or_is_malformed(value: Any) -> None:
 @example({"choices": [{"logprobs": {"content": [{"logprob": 10**400}]}}]})
 def test_any_json_becomes_a_chat_answer_or_is_malformed(value: Any) -> None:
     # Act
-    failure = failure_of(lambda: chat_answer(value, CHAT, 5).SerializeToString())
+    failure = failure_of(lambda: chat_answer(value, CHAT, 5, OUTCOME).SerializeToString())
 
     # Assert
     if failure is not None:
@@ -469,7 +473,7 @@ def test_any_json_becomes_a_chat_answer_or_is_malformed(value: Any) -> None:
 @given(answers_of(pb.GenerateContentResponse))
 def test_any_json_becomes_a_gemini_answer_or_is_malformed(value: Any) -> None:
     # Act
-    failure = failure_of(lambda: gemini_answer(value, GENERATE, 5).SerializeToString())
+    failure = failure_of(lambda: gemini_answer(value, GENERATE, 5, OUTCOME).SerializeToString())
 
     # Assert
     if failure is not None:
@@ -502,7 +506,7 @@ def decoded(decoder: Any, batches: list[list[Any]]) -> tuple[list[Any], BridgeEr
     def read() -> Iterator[Any]:
         for batch in batches:
             yield from decoder.decode(batch)
-        yield from decoder.finish()
+        yield from decoder.finish(OUTCOME)
 
     def collect() -> None:
         for event in read():

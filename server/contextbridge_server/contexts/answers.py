@@ -1,0 +1,94 @@
+"""Answers that upstream begins to a prompt, straight or from a context."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from contextbridge import v1 as pb
+
+from ..translate.prompt import Prompt
+from ..upstream.objects import ask_for_object
+from ..upstream.port import CallTerms, Chunk, Upstream, UpstreamRequest
+from .asker import Asker
+
+Value = TypeVar("Value")
+Batches: TypeAlias = AsyncIterator[Sequence[Chunk]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Value]):
+    """An answer that upstream has begun.
+
+    Attributes:
+        value: The whole answer, or its chunks, those of one read together.
+        outcome: What happened to the context.
+        conclude: Notes what the call cost, before the caller is told that the answer is whole;
+            raises a BridgeError where a session's turn cannot be kept.
+    """
+
+    value: Value
+    outcome: pb.ContextOutcome
+    conclude: Callable[[pb.Usage], Awaitable[None]]
+
+
+class Answers(Protocol):
+    """Where answers come from."""
+
+    def whole(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[Answer[Chunk]]:
+        """Ask for a whole answer; leave the context when it is told."""
+        ...
+
+    def stream(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[Answer[Batches]]:
+        """Ask for an answer in chunks; leaving the context closes the request."""
+        ...
+
+
+class StraightAnswers:
+    """Answers of a server that keeps nothing: a context's id is upstream's own.
+
+    Args:
+        upstream: The upstream that is asked.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    @asynccontextmanager
+    async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
+        """Ask for a whole answer."""
+        value = await ask_for_object(self._upstream, prompt.first, asker.terms)
+        yield Answer(value, pb.ContextOutcome(id=prompt.context_id), _nothing)
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:
+        """Ask for an answer in chunks."""
+        async with self._upstream.stream(prompt.first, asker.terms) as batches:
+            yield Answer(batches, pb.ContextOutcome(id=prompt.context_id), _nothing)
+
+
+async def _nothing(_: pb.Usage) -> None:
+    return
+
+
+async def begin_stream(
+    upstream: Upstream, request: UpstreamRequest, terms: CallTerms, stack: AsyncExitStack
+) -> Batches:
+    """Begin a stream on an exit stack; return its chunks once the first have come.
+
+    A failure that upstream tells within the stream, before any chunk, is raised here too.
+    """
+    async with AsyncExitStack() as attempt:
+        batches = await attempt.enter_async_context(upstream.stream(request, terms))
+        first = await anext(batches, None)
+        await stack.enter_async_context(attempt.pop_all())
+    return await stack.enter_async_context(aclosing(_rejoined(first, batches)))
+
+
+async def _rejoined(
+    first: Sequence[Chunk] | None, rest: Batches
+) -> AsyncGenerator[Sequence[Chunk], None]:
+    if first is not None:
+        yield first
+    async for batch in rest:
+        yield batch

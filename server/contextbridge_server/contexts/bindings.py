@@ -1,0 +1,269 @@
+"""Makes a context's binding again: once for all who found it gone, on whatever replica."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from contextbridge import v1 as pb
+
+from ..errors import BridgeError
+from ..store.leases import Leases
+from ..store.patience import patiently, waits
+from ..tasks import OwnedTasks
+from ..telemetry import names
+from ..translate.cached_contents import COLLECTION
+from ..translate.contexts import context_created, restore_context_request
+from ..translate.json_values import Json, encode
+from ..translate.paths import resource_request
+from ..translate.prompt import Inline
+from ..upstream.objects import ask_for_object
+from ..upstream.port import Upstream
+from .asker import Asker
+from .ownership import Ownership
+from .record import Binding, ContextRecord, prefix_tokens
+from .records import ContextRecords, Place, not_found
+from .upstream_names import named_context
+
+GONE = {
+    pb.ERROR_REASON_CONTEXT_NOT_FOUND,
+    pb.ERROR_REASON_CACHE_NOT_FOUND,
+    pb.ERROR_REASON_CACHE_EXPIRED,
+}
+"""How upstream says that a binding is gone, in any dialect (wire.md A.4, C)."""
+
+WILL_NOT_CACHE = {
+    pb.ERROR_REASON_CACHE_TOO_SMALL,
+    pb.ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED,
+    pb.ERROR_REASON_UPSTREAM_INVALID_ARGUMENT,
+    pb.ERROR_REASON_UPSTREAM_FAILED_PRECONDITION,
+    pb.ERROR_REASON_UPSTREAM_NOT_FOUND,
+    pb.ERROR_REASON_UPSTREAM_UNIMPLEMENTED,
+    pb.ERROR_REASON_MODEL_NOT_FOUND,
+}
+"""Refusals that an early repetition would meet again: too small now, no quota, no such feature. A
+model without caching answers as an unknown one does (wire.md C)."""
+
+CANNOT_NOW = {
+    pb.ERROR_REASON_UPSTREAM_RATE_LIMITED,
+    pb.ERROR_REASON_UPSTREAM_OVERLOADED,
+    pb.ERROR_REASON_UPSTREAM_UNAVAILABLE,
+    pb.ERROR_REASON_UPSTREAM_INTERNAL,
+    pb.ERROR_REASON_UPSTREAM_DEADLINE_EXCEEDED,
+    pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT,
+    pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY,
+    pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED,
+}
+"""Failures to cache that may pass soon."""
+
+REFUSED_FOR = timedelta(minutes=5)
+FAILED_FOR = timedelta(seconds=5)
+BYTES_PER_TOKEN = 4
+DEFAULT_HISTORY_TOKENS = 4_096
+"""What upstream keeps of a session's history where nothing else was asked (wire.md A.1)."""
+
+log = structlog.get_logger()
+
+
+class Bindings:
+    """The bindings of stored contexts.
+
+    Args:
+        upstream: Makes them.
+        records: The contexts.
+        leases: Decide who makes one, among replicas.
+        ownership: Notes whose they are.
+        tasks: Own what goes on when the call that began it leaves: upstream may charge for a
+            binding as soon as it was asked.
+        now: Tells the time, with its zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        records: ContextRecords,
+        leases: Leases,
+        ownership: Ownership,
+        tasks: OwnedTasks,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._upstream = upstream
+        self._records = records
+        self._leases = leases
+        self._ownership = ownership
+        self._tasks = tasks
+        self._now = now
+        self._renewing: dict[Place, asyncio.Task[ContextRecord]] = {}
+
+    async def renewed(self, place: Place, known: ContextRecord, asker: Asker) -> ContextRecord:
+        """Return a context with a live binding, which is not the one known to be gone.
+
+        Raises:
+            BridgeError: What upstream answered to the making; CONTEXT_NOT_FOUND where the context
+                is gone; STORE_UNAVAILABLE.
+        """
+        task = self._renewing.get(place)
+        if task is None:
+            task = self._tasks.begin(self._renew(place, known, asker))
+            self._renewing[place] = task
+            task.add_done_callback(lambda _: self._renewing.pop(place))
+        return await asyncio.shield(task)
+
+    async def _renew(self, place: Place, known: ContextRecord, asker: Asker) -> ContextRecord:
+        async for _ in waits():
+            current = await self._records.load(place)
+            if current is None:
+                raise not_found(place.id)
+            if _is_other(current, known) and current.live_binding(self._now()):
+                return current
+            token = await self._leases.acquire(place.restore_lease)
+            if token is None:
+                raise not_found(place.id)
+            if token:
+                async with self._leases.kept(place.restore_lease, token):
+                    return await self._renew_as_holder(place, known, token, asker)
+        raise AssertionError("waits never end")
+
+    async def _renew_as_holder(
+        self, place: Place, known: ContextRecord, token: int, asker: Asker
+    ) -> ContextRecord:
+        # The holder before may have made it between the look and the lease.
+        current = await self._records.load(place)
+        if current is None:
+            raise not_found(place.id)
+        if _is_other(current, known) and current.live_binding(self._now()):
+            return current
+        started = time.perf_counter()
+        try:
+            binding = await self._made(place, current, asker)
+        except BridgeError as error:
+            await self._note_refusal(place, token, error)
+            raise
+        renewed = await self._bound(place, current, token, binding, asker)
+        log.info(
+            names.CONTEXT_RESTORED,
+            **{names.CONTEXT: place.id, names.TENANT: place.tenant},
+            duration_ms=round((time.perf_counter() - started) * 1000),
+            request_id=asker.terms.request_id,
+        )
+        return renewed
+
+    async def _made(self, place: Place, record: ContextRecord, asker: Asker) -> Binding:
+        body, turns = await self._made_from(place, record)
+        asked = restore_context_request(body, turns, record.ttl)
+        now = self._now()
+        # The making serves all who wait, so it does not end with the deadline of the first.
+        value = await ask_for_object(self._upstream, asked, asker.patient)
+        like = pb.CreateContextRequest(model=record.context.model)
+        if record.ttl is not None:
+            like.ttl.FromTimedelta(record.ttl)
+        return binding_of(context_created(value, like, now).context)
+
+    async def prefix(self, place: Place, record: ContextRecord) -> Inline:
+        """Return what a context was made from, and has gained since, to be sent with a call.
+
+        Raises:
+            BridgeError: CONTEXT_NOT_FOUND, CONTENT_UNREADABLE, STORE_UNAVAILABLE.
+        """
+        body, turns = await self._made_from(place, record)
+        own = ("model", "messages", "mode", "ttl", "truncation_strategy")
+        members = {name: value for name, value in body.items() if name not in own}
+        return Inline([*body["messages"], *turns], members)
+
+    async def _made_from(self, place: Place, record: ContextRecord) -> tuple[Json, list[Json]]:
+        body = await self._records.content(place)
+        if body is None:
+            raise not_found(place.id)
+        if not record.is_session:
+            return body, []
+        turns = await self._records.turns(place)
+        return body, kept_history(turns, record.context.truncation_strategy)
+
+    async def _bound(
+        self,
+        place: Place,
+        record: ContextRecord,
+        token: int,
+        binding: Binding,
+        asker: Asker,
+    ) -> ContextRecord:
+        held_before = record.binding.held_token_ms(self._now()) if record.binding else 0
+        bound = await patiently(lambda: self._records.bind(place, token, binding, held_before))
+        if bound:
+            made = named_context(binding.upstream_id)
+            await patiently(lambda: self._ownership.claim(asker.caller, made, binding.expires))
+        else:
+            # The context was deleted meanwhile, or another holder has made its own.
+            await self.discard(binding, asker)
+        current = await self._records.load(place)
+        if current is None:
+            raise not_found(place.id)
+        return current
+
+    async def discard(self, binding: Binding, asker: Asker) -> None:
+        """Delete a binding upstream where upstream can; what cannot be deleted lapses."""
+        if not binding.is_cached_content:
+            return
+        asked = resource_request("DELETE", binding.upstream_id, COLLECTION)
+        try:
+            await self._upstream.send(asked, asker.patient)
+            await self._ownership.forget(asker.caller, named_context(binding.upstream_id))
+        except BridgeError as error:
+            if error.reason not in GONE:
+                log.warning(
+                    names.BINDING_LEFT,
+                    **{names.REASON: pb.ErrorReason.Name(error.reason)},
+                    request_id=asker.terms.request_id,
+                )
+
+    async def _note_refusal(self, place: Place, token: int, error: BridgeError) -> None:
+        now = self._now()
+        if error.reason in WILL_NOT_CACHE:
+            await self._records.refuse(place, token, now + REFUSED_FOR, now)
+        elif error.reason in CANNOT_NOW:
+            await self._records.refuse(place, token, now + FAILED_FOR, now)
+
+
+def may_go_inline(record: ContextRecord, error: BridgeError) -> bool:
+    """Tell whether a context's prefix goes inline after a failure to make its binding again."""
+    wants = record.context.recovery == pb.RECOVERY_RESTORE_OR_INLINE
+    return wants and error.reason in WILL_NOT_CACHE | CANNOT_NOW
+
+
+def binding_of(context: pb.Context) -> Binding:
+    """Return the binding of a context that upstream has just made."""
+    expires = None
+    if context.HasField("expire_time"):
+        expires = context.expire_time.ToDatetime(UTC)
+    return Binding(
+        upstream_id=context.upstream_id,
+        made=context.create_time.ToDatetime(UTC),
+        expires=expires,
+        token_count=prefix_tokens(context.usage),
+    )
+
+
+def kept_history(turns: Sequence[Sequence[Json]], truncation: pb.TruncationStrategy) -> list[Json]:
+    """Return the messages of a session's turns that upstream would have kept, the oldest first.
+
+    Upstream drops the oldest past a number of tokens; tokens are estimated from bytes.
+    """
+    history = [message for turn in turns for message in turn]
+    if truncation.type != "last_history_tokens":
+        return history
+    most = truncation.last_history_tokens or DEFAULT_HISTORY_TOKENS
+    room = most * BYTES_PER_TOKEN
+    for kept, message in enumerate(reversed(history)):
+        room -= len(encode(message.get("content")))
+        if room < 0:
+            return history[len(history) - kept :]
+    return history
+
+
+def _is_other(current: ContextRecord, known: ContextRecord) -> bool:
+    """Tell whether a context has another binding than it was known to have."""
+    ids = [record.binding and record.binding.upstream_id for record in (current, known)]
+    return ids[0] != ids[1]

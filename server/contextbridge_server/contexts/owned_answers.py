@@ -1,0 +1,52 @@
+"""Answers to those only who may name what a prompt names."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..translate.prompt import Prompt
+from ..upstream.port import Chunk
+from .answers import Answer, Answers, Batches
+from .asker import Asker
+from .ownership import Ownership
+from .records import is_ours
+from .upstream_names import Resource, named_cached_content, named_context
+
+
+class OwnedAnswers:
+    """Answers of which each tenant gets those that start from what is its own.
+
+    Args:
+        answers: Where they come from.
+        ownership: Decides who may name what.
+    """
+
+    def __init__(self, answers: Answers, ownership: Ownership) -> None:
+        self._answers = answers
+        self._ownership = ownership
+
+    @asynccontextmanager
+    async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
+        """Ask for a whole answer; leave the context when it is told."""
+        async with (
+            self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body),
+            self._answers.whole(prompt, asker) as answer,
+        ):
+            yield answer
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:
+        """Ask for an answer in chunks; leaving the context closes the request."""
+        async with (
+            self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body),
+            self._answers.stream(prompt, asker) as answer,
+        ):
+            yield answer
+
+
+def _named(prompt: Prompt) -> list[Resource]:
+    """Return what a prompt names of upstream's; contexts of ours are kept by tenant anyway."""
+    if not prompt.context_id or is_ours(prompt.context_id):
+        return []
+    if prompt.is_native:
+        return [named_cached_content(prompt.context_id)]
+    return [named_context(prompt.context_id)]

@@ -1,0 +1,477 @@
+"""Contexts in the store: each change is one step, which a later holder's change cannot undo.
+
+Of a context there are, in one slot: `record`, a hash of what it is and what happened to it;
+`content`, what it was made from, sealed; `turns`, a session's turns, sealed; and two leases,
+`restore` and `turn`. A tenant's `contexts` lists the ids, whose order is that of their making.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from contextbridge import v1 as pb
+
+from ..errors import BridgeError
+from ..store.keys import context_key, contexts_key
+from ..store.leases import Lease
+from ..store.port import Argument, Script, Store
+from ..store.vault import Vault
+from ..translate.json_values import Json
+from .record import Binding, ContextRecord, milliseconds, moment_of
+from .statistics import Counters
+
+VERSION = 1
+ID_PREFIX = "context-"
+ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_LENGTH = 26
+RANDOM_BITS = 80
+LARGE_BYTES = 64 * 1024
+"""What is larger is sealed and opened in a thread, so that other calls get their turns."""
+SAMPLE = 4
+"""Entries of a tenant's list that each new one looks at, to take out those that are gone: more than
+one each, so that the list cannot grow with what is dead."""
+
+ADD = Script("""
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1]) end
+return 1
+""")
+"""KEYS: record, content. ARGV: life, content, fields and values."""
+
+BIND = Script("""
+local fence = redis.call('HGET', KEYS[1], 'restore_token')
+if not fence then return -1 end
+if fence ~= ARGV[1] then return 0 end
+local id = 'upstream_id:' .. ARGV[2]
+if redis.call('HGET', KEYS[1], id) == ARGV[3] then return 1 end
+redis.call('HSET', KEYS[1], id, ARGV[3], 'made:' .. ARGV[2], ARGV[4],
+  'expires:' .. ARGV[2], ARGV[5], 'tokens:' .. ARGV[2], ARGV[6])
+redis.call('HDEL', KEYS[1], 'uncacheable_until:' .. ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'held_token_ms', ARGV[7])
+redis.call('HINCRBY', KEYS[1], 'creation_tokens', ARGV[6])
+redis.call('HINCRBY', KEYS[1], 'restores', 1)
+return 1
+""")
+"""KEYS: record. ARGV: fencing token, account, upstream id, made, expires, tokens,
+token-milliseconds of the binding before. -1 where the context is gone, 0 where a later holder
+came."""
+
+REFUSE = Script("""
+if redis.call('HGET', KEYS[1], 'restore_token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1],
+  'uncacheable_until:' .. ARGV[2], ARGV[3], 'expires:' .. ARGV[2], ARGV[4])
+return 1
+""")
+"""KEYS: record. ARGV: fencing token, account, until, now: the binding is gone, and upstream is not
+asked for another until then."""
+
+USE = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if ARGV[10] ~= '' then
+  if redis.call('HGET', KEYS[1], 'turn_token') ~= ARGV[10] then return 0 end
+  if redis.call('HGET', KEYS[1], 'turn_kept') == ARGV[10] then return 1 end
+  redis.call('RPUSH', KEYS[3], ARGV[11])
+  redis.call('HSET', KEYS[1], 'turn_kept', ARGV[10])
+  local bytes = redis.call('HINCRBY', KEYS[1], 'turn_bytes', #ARGV[11])
+  while bytes > tonumber(ARGV[12]) do
+    local oldest = redis.call('LPOP', KEYS[3])
+    if not oldest then break end
+    bytes = redis.call('HINCRBY', KEYS[1], 'turn_bytes', -#oldest)
+  end
+end
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. ARGV[1]) == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'expires:' .. ARGV[1], ARGV[3])
+end
+redis.call('HSET', KEYS[1], 'used', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'calls', 1)
+for place, field in ipairs({'prompt_tokens', 'cached_tokens', 'completion_tokens', 'inlined'}) do
+  if ARGV[5 + place] ~= '0' then redis.call('HINCRBY', KEYS[1], field, ARGV[5 + place]) end
+end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[5]) end
+return 1
+""")
+"""KEYS: record, content, turns. ARGV: account, upstream id, its expiry ('' leaves it), used, life,
+four counts, the turn's fencing token ('' for no turn), the turn, most bytes of turns.
+-1 where the context is gone, 0 where a later turn came."""
+
+CHANGE = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local account = ARGV[2]
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. account) == ARGV[3] then
+  redis.call('HSET', KEYS[1], 'expires:' .. account, ARGV[4])
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+return 1
+""")
+"""KEYS: record, content, turns. ARGV: life, account, upstream id, its new expiry ('' leaves it),
+fields and values. -1 where the context is gone."""
+
+SPEND = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local day = redis.call('HGET', KEYS[1], 'warm_day')
+local spent = 0
+if day == ARGV[1] then spent = tonumber(redis.call('HGET', KEYS[1], 'warm_token_ms') or 0) end
+if spent + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1],
+  'warm_day', ARGV[1], 'warm_token_ms', string.format('%.0f', spent + ARGV[2]))
+return 1
+""")
+"""KEYS: record. ARGV: day, what is to be spent, the most of a day. 0 where that is too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a context is: whose it is, and whose upstream account its binding is in.
+
+    Attributes:
+        tenant: Whose it is.
+        account: Tells callers' own upstream keys apart; empty for the server's.
+        id: The context's id.
+    """
+
+    tenant: str
+    account: str
+    id: str
+
+    def key(self, part: str) -> str:
+        """Return the key of a part of it."""
+        return context_key(self.tenant, self.id, part)
+
+    @property
+    def restore_lease(self) -> Lease:
+        """The lease of who makes its binding again."""
+        return Lease(self.key("restore"), self.key("record"), "restore_token")
+
+    @property
+    def turn_lease(self) -> Lease:
+        """The lease of the call that has a session's turn."""
+        return Lease(self.key("turn"), self.key("record"), "turn_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A session's turn, to be kept.
+
+    Attributes:
+        token: The fencing token of its lease.
+        messages: What was asked and answered, as the context surface has it.
+    """
+
+    token: int
+    messages: Sequence[Json]
+
+
+def new_id(now: datetime) -> str:
+    """Return an id for a context made now: later ids sort later, and none can be guessed."""
+    number = milliseconds(now) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+    digits = [ID_ALPHABET[number >> 5 * place & 31] for place in reversed(range(ID_LENGTH))]
+    return ID_PREFIX + "".join(digits)
+
+
+def is_ours(context_id: str) -> bool:
+    """Tell whether an id has the form of ours; upstream's never do."""
+    digits = context_id.removeprefix(ID_PREFIX)
+    return (
+        context_id.startswith(ID_PREFIX)
+        and len(digits) == ID_LENGTH
+        and all(digit in ID_ALPHABET for digit in digits)
+    )
+
+
+class ContextRecords:
+    """The contexts of all tenants.
+
+    Every method raises STORE_UNAVAILABLE where the store is away.
+
+    Args:
+        store: Where they are kept.
+        vault: Seals what they were made from.
+        max_turn_bytes: Most that is kept of a session's turns.
+    """
+
+    def __init__(self, store: Store, vault: Vault, max_turn_bytes: int) -> None:
+        self._store = store
+        self._vault = vault
+        self._max_turn_bytes = max_turn_bytes
+
+    async def add(
+        self, place: Place, record: ContextRecord, content: bytes | None, now: datetime
+    ) -> None:
+        """Keep a new context; `content` is what it was made from, or None to keep nothing of it."""
+        key = place.key("content")
+        sealed = await self._sealed(content, key) if content is not None else b""
+        fields = _fields(place, record)
+        await self._store.run(
+            ADD, (place.key("record"), key), _ms(record.life(now)), sealed, *_flat(fields)
+        )
+        # Listed last: what is listed is there.
+        await self._store.execute("ZADD", contexts_key(place.tenant), 0, place.id)
+
+    async def load(self, place: Place) -> ContextRecord | None:
+        """Return a context, or None where there is none."""
+        reply = await self._store.execute("HGETALL", place.key("record"))
+        return _record(place, reply) if reply else None
+
+    async def page(
+        self, tenant: str, account: str, before: str, count: int
+    ) -> tuple[list[ContextRecord], str]:
+        """Return contexts, the newest first, and the last id that was looked at.
+
+        Args:
+            tenant: Whose.
+            account: Whose bindings are shown.
+            before: Only those made before this id; empty for the newest.
+            count: How many are looked at; the id is empty once there are no more.
+        """
+        start = f"({before}" if before else "+"
+        key = contexts_key(tenant)
+        found = await self._store.execute(
+            "ZRANGE", key, start, "-", "BYLEX", "REV", "LIMIT", 0, count
+        )
+        places = [Place(tenant, account, member.decode()) for member in found]
+        records = await self._load_each(places)
+        last = places[-1].id if len(places) == count else ""
+        return [record for record in records if record is not None], last
+
+    async def _load_each(self, places: Sequence[Place]) -> Sequence[ContextRecord | None]:
+        replies = await self._store.execute_each(
+            [("HGETALL", place.key("record")) for place in places]
+        )
+        pairs = list(zip(places, replies, strict=True))
+        await self._unlist([place for place, reply in pairs if not reply])
+        return [_record(place, reply) if reply else None for place, reply in pairs]
+
+    async def make_room(self, tenant: str) -> None:
+        """Make sure that a new context can be kept; take some that are gone out of the list."""
+        await self._store.execute("SET", f"{contexts_key(tenant)}:room", "", "PX", 1)
+        members = await self._store.execute("ZRANDMEMBER", contexts_key(tenant), SAMPLE)
+        await self._load_each([Place(tenant, "", member.decode()) for member in members])
+
+    async def _unlist(self, places: Sequence[Place]) -> None:
+        if places:
+            ids = [place.id for place in places]
+            await self._store.execute("ZREM", contexts_key(places[0].tenant), *ids)
+
+    async def content(self, place: Place) -> Json | None:
+        """Return the body that a context was created by; None where it is not kept.
+
+        Raises:
+            BridgeError: CONTENT_UNREADABLE.
+        """
+        key = place.key("content")
+        sealed = await self._store.execute("GET", key)
+        if sealed is None:
+            return None
+        body: Json = msgspec.json.decode(await self._opened(sealed, key))
+        return body
+
+    async def turns(self, place: Place) -> list[list[Json]]:
+        """Return a session's turns, the oldest first, each its messages.
+
+        Raises:
+            BridgeError: CONTENT_UNREADABLE.
+        """
+        key = place.key("turns")
+        sealed = await self._store.execute("LRANGE", key, 0, -1)
+        return [msgspec.json.decode(await self._opened(turn, key)) for turn in sealed]
+
+    async def bind(
+        self, place: Place, token: int, binding: Binding, held_before: int
+    ) -> bool | None:
+        """Give a context a new binding.
+
+        Args:
+            place: The context.
+            token: The fencing token of its restore lease.
+            binding: The binding.
+            held_before: Token-milliseconds that upstream held the binding before.
+
+        Returns:
+            False where a later holder of the lease came, None where the context is gone.
+        """
+        done = await self._store.run(
+            BIND,
+            (place.key("record"),),
+            *(token, place.account, binding.upstream_id, milliseconds(binding.made)),
+            *(_optional_ms(binding.expires), binding.token_count, held_before),
+        )
+        return None if done < 0 else bool(done)
+
+    async def refuse(self, place: Place, token: int, until: datetime, now: datetime) -> None:
+        """Note that upstream would not make a binding, and is not asked again until then."""
+        await self._store.run(
+            REFUSE,
+            (place.key("record"),),
+            *(token, place.account, milliseconds(until), milliseconds(now)),
+        )
+
+    async def use(
+        self,
+        place: Place,
+        used: ContextRecord,
+        usage: pb.Usage,
+        now: datetime,
+        *,
+        inlined: bool,
+        turn: Turn | None,
+    ) -> bool | None:
+        """Note that a call used a context, and keep a session's turn.
+
+        Args:
+            place: The context.
+            used: The context as the call leaves it.
+            usage: What the call cost.
+            now: When it ended.
+            inlined: The prefix went inline.
+            turn: The turn that the session gained.
+
+        Returns:
+            False where a later turn came, None where the context is gone.
+        """
+        binding = used.binding if not inlined else None
+        key = place.key("turns")
+        sealed = await self._sealed(msgspec.json.encode(turn.messages), key) if turn else b""
+        done = await self._store.run(
+            USE,
+            (place.key("record"), place.key("content"), key),
+            *(place.account, binding.upstream_id if binding else ""),
+            _optional_ms(binding.expires) if binding and not binding.is_cached_content else "",
+            *(milliseconds(used.used), _ms(used.life(now))),
+            *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, int(inlined)),
+            *(turn.token if turn else "", sealed, self._max_turn_bytes),
+        )
+        return None if done < 0 else bool(done)
+
+    async def change(self, place: Place, changed: ContextRecord, now: datetime) -> bool:
+        """Keep a context's changed name, lives and expiry; False where it is gone."""
+        binding = changed.binding
+        done = await self._store.run(
+            CHANGE,
+            (place.key("record"), place.key("content"), place.key("turns")),
+            *(_ms(changed.life(now)), place.account, binding.upstream_id if binding else ""),
+            _optional_ms(binding.expires) if binding else "",
+            *_flat(_changeable(changed)),
+        )
+        return bool(done > 0)
+
+    async def spend(self, place: Place, day: str, token_ms: int, most_token_ms: int) -> bool:
+        """Take from a day's budget for keeping a context warm; False where too little is left."""
+        keys = (place.key("record"),)
+        return bool(await self._store.run(SPEND, keys, day, token_ms, most_token_ms))
+
+    async def _sealed(self, content: bytes, label: str) -> bytes:
+        if len(content) < LARGE_BYTES:
+            return self._vault.seal(content, label)
+        return await asyncio.to_thread(self._vault.seal, content, label)
+
+    async def _opened(self, sealed: bytes, label: str) -> bytes:
+        if len(sealed) < LARGE_BYTES:
+            return self._vault.open(sealed, label)
+        return await asyncio.to_thread(self._vault.open, sealed, label)
+
+    async def delete(self, place: Place) -> bool:
+        """Delete a context and all that was stored of it; False where there was none."""
+        parts = ("record", "content", "turns", "restore", "turn")
+        deleted = await self._store.execute("UNLINK", *(place.key(part) for part in parts))
+        await self._unlist([place])
+        return bool(deleted)
+
+
+def not_found(context_id: str) -> BridgeError:
+    """Return the error for a context that is not there: never made, gone, or another tenant's."""
+    return BridgeError(
+        pb.ERROR_REASON_CONTEXT_NOT_FOUND,
+        "There is no such context.",
+        metadata={"contextId": context_id},
+    )
+
+
+def _fields(place: Place, record: ContextRecord) -> dict[str, Argument]:
+    fields: dict[str, Argument] = {
+        "v": VERSION,
+        "context": record.context.SerializeToString(),
+        "used": milliseconds(record.used),
+        "creation_tokens": record.counters.creation_tokens,
+        "restore_token": 0,
+        **_changeable(record),
+    }
+    if binding := record.binding:
+        fields |= {
+            f"upstream_id:{place.account}": binding.upstream_id,
+            f"made:{place.account}": milliseconds(binding.made),
+            f"expires:{place.account}": _optional_ms(binding.expires),
+            f"tokens:{place.account}": binding.token_count,
+        }
+    return fields
+
+
+def _changeable(record: ContextRecord) -> dict[str, Argument]:
+    return {
+        "display_name": record.display_name,
+        "ttl": "" if record.ttl is None else _ms(record.ttl),
+        "retention": "" if record.retention is None else _ms(record.retention),
+        "updated": milliseconds(record.updated),
+    }
+
+
+def _record(place: Place, reply: Sequence[bytes]) -> ContextRecord:
+    fields = dict(zip(reply[::2], reply[1::2], strict=True))
+
+    def text(name: str) -> str:
+        return fields.get(name.encode(), b"").decode()
+
+    def number(name: str) -> int:
+        return int(text(name) or 0)
+
+    def lasting(name: str) -> timedelta | None:
+        return timedelta(milliseconds=number(name)) if text(name) else None
+
+    def moment(name: str) -> datetime | None:
+        return moment_of(number(name)) if text(name) else None
+
+    account = place.account
+    binding = Binding(
+        upstream_id=text(f"upstream_id:{account}"),
+        made=moment_of(number(f"made:{account}")),
+        expires=moment(f"expires:{account}"),
+        token_count=number(f"tokens:{account}"),
+    )
+    return ContextRecord(
+        tenant=place.tenant,
+        context=pb.Context.FromString(fields[b"context"]),
+        display_name=text("display_name"),
+        ttl=lasting("ttl"),
+        retention=lasting("retention"),
+        updated=moment_of(number("updated")),
+        used=moment_of(number("used")),
+        binding=binding if binding.upstream_id else None,
+        uncacheable_until=moment(f"uncacheable_until:{account}"),
+        counters=Counters(
+            calls=number("calls"),
+            prompt_tokens=number("prompt_tokens"),
+            cached_tokens=number("cached_tokens"),
+            completion_tokens=number("completion_tokens"),
+            creation_tokens=number("creation_tokens"),
+            restores=number("restores"),
+            inlined=number("inlined"),
+            held_token_ms=number("held_token_ms"),
+        ),
+    )
+
+
+def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _ms(life: timedelta) -> int:
+    return round(life.total_seconds() * 1000)
+
+
+def _optional_ms(moment: datetime | None) -> Argument:
+    return "" if moment is None else milliseconds(moment)

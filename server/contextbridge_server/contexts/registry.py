@@ -1,0 +1,456 @@
+"""The registry: contexts that are created once, and are there until their retention ends."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from contextbridge import v1 as pb
+
+from ..errors import BridgeError
+from ..store.claims import Claims
+from ..store.keys import identity_key, request_key
+from ..store.patience import patiently
+from ..tasks import OwnedTasks
+from ..translate.contexts import (
+    context_change,
+    context_created,
+    create_context_request,
+    refuse_what_needs_a_store,
+    ttl_asked,
+)
+from ..translate.limits import Limits
+from ..translate.times import timedelta_of
+from ..upstream.objects import ask_for_object
+from ..upstream.port import Upstream, UpstreamRequest
+from .asker import Asker
+from .bindings import GONE, Bindings, binding_of
+from .identity import identity_of
+from .ownership import Ownership
+from .pages import LOOKS, page_of
+from .prices import PriceTable
+from .record import ContextRecord
+from .records import ContextRecords, Place, is_ours, new_id, not_found
+from .statistics import Counters
+from .upstream_names import named_context
+from .warmth import extend
+
+
+class Contexts(Protocol):
+    """What ContextService does beside answering."""
+
+    async def create(
+        self, request: pb.CreateContextRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        """Make a context, or return one that is there."""
+        ...
+
+    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+        """Return a context."""
+        ...
+
+    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+        """Return a page of contexts."""
+        ...
+
+    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+        """Change a context and return it."""
+        ...
+
+    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+        """Delete a context."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for contexts whose creation did not say.
+
+    Attributes:
+        recovery: What happens when a binding is found gone.
+        retention: How long after its last use a context can be brought back.
+        request_id_retention: How long a create is answered as it was the first time.
+    """
+
+    recovery: pb.Recovery.ValueType
+    retention: timedelta
+    request_id_retention: timedelta
+
+
+class Registry:
+    """The contexts of a server that keeps them.
+
+    Args:
+        upstream: Makes the bindings.
+        records: Keep the contexts.
+        bindings: Makes bindings again.
+        claims: Make what is asked for twice once.
+        ownership: Tells whose upstream's ids are.
+        tasks: Own what goes on when the call that began it leaves.
+        prices: Tell what contexts cost.
+        limits: The server's bounds of a request.
+        defaults: What holds where a creation did not say.
+        now: Tells the time, with its zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        records: ContextRecords,
+        bindings: Bindings,
+        claims: Claims,
+        ownership: Ownership,
+        tasks: OwnedTasks,
+        prices: PriceTable,
+        limits: Limits,
+        defaults: Defaults,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._upstream = upstream
+        self._records = records
+        self._bindings = bindings
+        self._claims = claims
+        self._ownership = ownership
+        self._tasks = tasks
+        self._prices = prices
+        self._limits = limits
+        self._defaults = defaults
+        self._now = now
+
+    async def create(
+        self, request: pb.CreateContextRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        """Make a context, or return one that is there.
+
+        Raises:
+            BridgeError: REQUEST_INVALID; REQUEST_ID_REUSED; what upstream answers;
+                STORE_UNAVAILABLE, STORE_FULL.
+        """
+        asked = create_context_request(request, self._limits, self._now())
+        async with self._ownership.naming(asker.caller, body=asked.body):
+            return await self._once(request, asked, asker)
+
+    async def _once(
+        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        if not request.request_id:
+            return await self._reused_or_made(request, asked, asker)
+        key = request_key(asker.caller.tenant, request.request_id)
+        life = self._defaults.request_id_retention
+
+        async def make() -> bytes:
+            made = await self._reused_or_made(request, asked, asker)
+            return made.SerializeToString()
+
+        # Who asked first may leave and ask again: what upstream is paid for is kept for then.
+        claimed = await self._tasks.finish(self._claims.once(key, digest_of(request), life, make))
+        return pb.CreateContextResponse.FromString(claimed.answer)
+
+    async def _reused_or_made(
+        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        if request.reuse != pb.REUSE_IDENTICAL:
+            return await self._made(request, asked, asker)
+        identity = identity_of(msgspec.json.decode(asked.body))
+        keeps = "" if self._recovery(request) == pb.RECOVERY_NEVER else "stored"
+        key = identity_key(asker.caller.tenant, f"{identity}/{keeps}/{asker.account}")
+        made: pb.CreateContextResponse | None = None
+
+        async def make() -> bytes:
+            nonlocal made
+            made = await self._made(request, asked, asker)
+            return made.context.id.encode()
+
+        while True:
+            once = self._claims.once(key, identity, self._defaults.retention, make)
+            claimed = await self._tasks.finish(once)
+            if made is not None:
+                return made
+            place = asker.place(claimed.answer.decode())
+            record = await self._records.load(place)
+            if record is not None and _is_reusable(record, self._now()):
+                await self._claims.prolong(key, self._defaults.retention)
+                return await self._reused(place, record, request, asker)
+            await self._claims.forget(key, claimed.answer)
+
+    async def _reused(
+        self,
+        place: Place,
+        record: ContextRecord,
+        request: pb.CreateContextRequest,
+        asker: Asker,
+    ) -> pb.CreateContextResponse:
+        now = self._now()
+        asked = ttl_asked(request, now)
+        binding = record.binding
+        if asked is not None and binding is not None and _raises(record, asked, now):
+            changed = replace(record, ttl=max(asked, record.ttl or asked), updated=now)
+            record = await self._with_life(place, changed, asked, now, asker)
+        context = record.described(now, self._prices)
+        return pb.CreateContextResponse(context=context, usage=pb.Usage(), reused=True)
+
+    async def _made(
+        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        # Before upstream is paid: nobody could find the context where the store is away or full.
+        await self._records.make_room(asker.caller.tenant)
+        await self._ownership.require(asker.caller)
+        now = self._now()
+        value = await ask_for_object(self._upstream, asked, asker.terms)
+        created = context_created(value, request, now)
+        # A caller who leaves now has been charged for, so the context is kept all the same.
+        return await self._tasks.finish(self._kept(created, request, asked, asker, now))
+
+    async def _kept(
+        self,
+        created: pb.CreateContextResponse,
+        request: pb.CreateContextRequest,
+        asked: UpstreamRequest,
+        asker: Asker,
+        now: datetime,
+    ) -> pb.CreateContextResponse:
+        context = created.context
+        context.id = new_id(now)
+        context.recovery = self._recovery(request)
+        place = asker.place(context.id)
+        record = self._record(asker.caller.tenant, context, request, now)
+        content = asked.body if record.is_restorable else None
+        binding = binding_of(context)
+        made = named_context(binding.upstream_id)
+
+        async def undo() -> None:
+            await self._bindings.discard(binding, asker)
+
+        await self._ownership.claim(asker.caller, made, binding.expires, undo)
+        try:
+            await patiently(lambda: self._records.add(place, record, content, now))
+        except BridgeError:
+            await undo()
+            raise
+        described = record.described(now, self._prices)
+        return pb.CreateContextResponse(context=described, usage=created.usage)
+
+    def _record(
+        self,
+        tenant: str,
+        context: pb.Context,
+        request: pb.CreateContextRequest,
+        now: datetime,
+    ) -> ContextRecord:
+        binding = binding_of(context)
+        ttl = timedelta_of(context.ttl) if context.HasField("ttl") else None
+        return ContextRecord(
+            tenant=tenant,
+            context=context,
+            display_name=request.display_name,
+            ttl=ttl,
+            retention=self._retention(context, request, ttl),
+            updated=now,
+            used=now,
+            binding=binding,
+            counters=Counters(creation_tokens=binding.token_count),
+        )
+
+    def _recovery(self, request: pb.CreateContextRequest) -> pb.Recovery.ValueType:
+        return request.recovery or self._defaults.recovery
+
+    def _retention(
+        self,
+        context: pb.Context,
+        request: pb.CreateContextRequest | pb.UpdateContextRequest,
+        ttl: timedelta | None,
+    ) -> timedelta | None:
+        if context.recovery == pb.RECOVERY_NEVER:
+            return None
+        if request.HasField("retention"):
+            return timedelta_of(request.retention)
+        return max(self._defaults.retention, ttl or timedelta(0))
+
+    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+        """Return a context.
+
+        Raises:
+            BridgeError: CONTEXT_NOT_FOUND, STORE_UNAVAILABLE.
+        """
+        record = await self._loaded(asker.place(request.id))
+        return record.described(self._now(), self._prices)
+
+    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+        """Return a page of contexts, the newest first.
+
+        Raises:
+            BridgeError: REQUEST_INVALID, STORE_UNAVAILABLE.
+        """
+        page = page_of(request)
+        now = self._now()
+        response = pb.ListContextsResponse()
+        before = page.before
+        for _ in range(LOOKS):
+            records, last = await self._records.page(
+                asker.caller.tenant, asker.account, before, page.size
+            )
+            for record in records:
+                context = record.described(now, self._prices)
+                if not page.wants(context):
+                    continue
+                response.contexts.append(context)
+                if len(response.contexts) == page.size:
+                    response.next_page_token = page.token(record.id)
+                    return response
+            before = last
+            if not last:
+                break
+        response.next_page_token = page.token(before)
+        return response
+
+    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+        """Change a context and return it.
+
+        Raises:
+            BridgeError: REQUEST_INVALID; CONTEXT_NOT_FOUND; STORE_UNAVAILABLE; what upstream
+                answers where its expiry is moved.
+        """
+        place = asker.place(request.id)
+        record = await self._loaded(place)
+        now = self._now()
+        change = context_change(request, record.context, now)
+        changed = replace(record, updated=now)
+        if change.display_name is not None:
+            changed = replace(changed, display_name=change.display_name)
+        if change.retention is not None:
+            changed = replace(changed, retention=change.retention)
+        if change.ttl is not None:
+            changed = replace(changed, ttl=change.ttl)
+        if change.clears_retention:
+            retention = self._retention(record.context, pb.UpdateContextRequest(), changed.ttl)
+            changed = replace(changed, retention=retention)
+        changed = await self._with_life(place, changed, change.ttl, now, asker)
+        return changed.described(now, self._prices)
+
+    async def _with_life(
+        self,
+        place: Place,
+        changed: ContextRecord,
+        ttl: timedelta | None,
+        now: datetime,
+        asker: Asker,
+    ) -> ContextRecord:
+        """Keep a changed context; move its binding's end upstream where a new life is given."""
+        binding = changed.live_binding(now)
+        if ttl is not None and binding is not None and binding.is_cached_content:
+            try:
+                await extend(self._upstream, binding, ttl, asker.terms)
+                changed = replace(changed, binding=replace(binding, expires=now + ttl))
+                moved = named_context(binding.upstream_id)
+                await self._ownership.renew(asker.caller, moved, now + ttl)
+            except BridgeError as error:
+                if error.reason not in GONE:
+                    raise
+                # The binding is gone; the next one gets the new life.
+                changed = replace(changed, binding=replace(binding, expires=now))
+        if not await self._records.change(place, changed, now):
+            raise not_found(place.id)
+        return changed
+
+    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+        """Delete a context, what was stored of it, and its binding where upstream can.
+
+        Raises:
+            BridgeError: CONTEXT_NOT_FOUND, STORE_UNAVAILABLE.
+        """
+        place = asker.place(request.id)
+        record = await self._loaded(place)
+        if not await self._records.delete(place):
+            raise not_found(place.id)
+        if record.binding is not None:
+            await self._bindings.discard(record.binding, asker)
+
+    async def _loaded(self, place: Place) -> ContextRecord:
+        record = await self._records.load(place) if is_ours(place.id) else None
+        if record is None:
+            raise not_found(place.id)
+        return record
+
+
+class NoRegistry:
+    """The contexts of a server that keeps none: their ids are upstream's own.
+
+    Args:
+        upstream: Makes the bindings.
+        ownership: Decides who may name what.
+        limits: The server's bounds of a request.
+        now: Tells the time, with its zone.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        ownership: Ownership,
+        limits: Limits,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._upstream = upstream
+        self._ownership = ownership
+        self._limits = limits
+        self._now = now
+
+    async def create(
+        self, request: pb.CreateContextRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        """Make a context."""
+        now = self._now()
+        asked = create_context_request(request, self._limits, now)
+        refuse_what_needs_a_store(request)
+        async with self._ownership.naming(asker.caller, body=asked.body):
+            await self._ownership.require(asker.caller)
+            value = await ask_for_object(self._upstream, asked, asker.terms)
+        return context_created(value, request, now)
+
+    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+        """Refuse: without a store there is nothing to return."""
+        raise _store_required()
+
+    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+        """Refuse: without a store there is nothing to list."""
+        raise _store_required()
+
+    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+        """Refuse: without a store there is nothing to change."""
+        raise _store_required()
+
+    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+        """Refuse: without a store there is nothing to delete."""
+        raise _store_required()
+
+
+def digest_of(request: pb.CreateContextRequest) -> str:
+    """Return what tells one create from another under the same `request_id`."""
+    asked = pb.CreateContextRequest()
+    asked.CopyFrom(request)
+    asked.request_id = ""
+    return hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _is_reusable(record: ContextRecord, now: datetime) -> bool:
+    """Tell whether a context is live, and still what it was made from."""
+    has_turns = record.is_session and record.counters.calls > 0
+    return record.live_binding(now) is not None and not has_turns
+
+
+def _raises(record: ContextRecord, asked: timedelta, now: datetime) -> bool:
+    """Tell whether a request asks for a longer life than a context's binding has."""
+    binding = record.binding
+    if binding is not None and binding.is_cached_content and binding.expires is not None:
+        return now + asked > binding.expires
+    return record.ttl is not None and asked > record.ttl
+
+
+def _store_required() -> BridgeError:
+    return BridgeError(
+        pb.ERROR_REASON_STORE_REQUIRED,
+        "This server keeps no store, so it remembers no contexts.",
+    )
