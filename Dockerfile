@@ -24,12 +24,16 @@ COPY server server
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./clients/python .
 RUN tools/bin/pip --python "$PREFIX/bin/python" install --no-deps --no-index wheels/*.whl
 
+# What the embedded store keeps. It is empty in the image.
+RUN mkdir -m 700 data
+
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="contextbridge" \
       org.opencontainers.image.description="A gRPC service in front of an HTTP AI gateway." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/contextbridge /opt/contextbridge
 COPY LICENSE /opt/contextbridge/LICENSE
+COPY --from=build --chown=65532:65532 /build/data /var/lib/contextbridge
 
 # A container's loopback reaches nobody. Beyond loopback the server starts only with callers and
 # TLS, or with --insecure.
@@ -37,7 +41,11 @@ ENV PATH=/opt/contextbridge/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     GRPC_ENABLE_FORK_SUPPORT=0 \
-    CONTEXTBRIDGE_LISTEN=0.0.0.0:50051
+    CONTEXTBRIDGE_LISTEN=0.0.0.0:50051 \
+    CONTEXTBRIDGE_DATA_DIR=/var/lib/contextbridge
+
+# The only place that is written to. Mount something that lasts, or use a shared store.
+VOLUME /var/lib/contextbridge
 
 USER 65532:65532
 EXPOSE 50051

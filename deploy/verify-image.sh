@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Performs the Dockerfile's steps without a container engine: the same commands, in a fresh folder
-# and a fresh virtual environment. Then it serves from there, asks for health, and stops.
+# and a fresh virtual environment. Then it serves from there with the embedded store, asks for
+# health, and stops.
 # It needs Python 3.11+ with venv (PYTHON names it) and a package registry.
 set -euo pipefail
 
@@ -41,19 +42,23 @@ copy clients/python clients/python
 copy server server
 tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./clients/python .
 tools/bin/pip --python "$PREFIX/bin/python" install --no-deps --no-index wheels/*.whl
+mkdir -m 700 data
 # END
 
 cd "$work"
 [[ ! -e $PREFIX/bin/pip ]] # Nothing that installs is left in what is shipped.
 export PATH=$PREFIX/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 GRPC_ENABLE_FORK_SUPPORT=0
+export CONTEXTBRIDGE_DATA_DIR=$work/build/data
 contextbridge --version
 contextbridge serve --upstream emulator --listen "unix:$work/socket" &
 server=$!
 for _ in $(seq 30); do
     if contextbridge healthcheck --target "unix:$work/socket"; then
+        [[ -S $CONTEXTBRIDGE_DATA_DIR/valkey.sock ]] # The store is there that the wheel brought.
         kill -TERM "$server"
         wait "$server" # Its exit code is ours.
         server=""
+        [[ -s $(echo "$CONTEXTBRIDGE_DATA_DIR"/appendonlydir/*.manifest) ]]
         set +x
         echo "the image's steps work"
         exit 0

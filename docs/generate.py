@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from contextbridge import v1 as pb
 from contextbridge_server.rpc.status import STATUSES
-from contextbridge_server.settings import Settings, format_duration
+from contextbridge_server.settings import UNITS, Settings, format_duration
 from contextbridge_server.upstream.failures import (
     BY_CODE,
     BY_GOOGLE_STATUS,
@@ -94,7 +94,7 @@ A rate limit whose quota is a day's, or 0, is `UPSTREAM_QUOTA_EXHAUSTED`.
 
 """
 
-UNITS = ("MiB", 1024**2), ("KiB", 1024)
+SIZES = ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)
 
 
 def main() -> int:
@@ -141,7 +141,7 @@ def setting_row(name: str, field: FieldInfo) -> Sequence[str]:
         code(name),
         code(f"--{name.replace('_', '-')}"),
         code(f"{Settings.model_config['env_prefix']}{name.upper()}"),
-        kind_of(field),
+        "folder" if name.endswith("_dir") else kind_of(field),
         default_of(field),
         " ".join((field.description or "").split()),
     )
@@ -186,6 +186,10 @@ def default_of(field: FieldInfo) -> str:
     match field.default:
         case _ if field.is_required():
             return "required"
+        case _ if field.default_factory is not None:
+            # It differs from one machine to the next; the setting says what to call it.
+            extra = field.json_schema_extra
+            return code(str(extra["default"])) if isinstance(extra, dict) else ""
         case None:
             return ""
         case bool() as flag:
@@ -201,14 +205,15 @@ def default_of(field: FieldInfo) -> str:
 def shortest(duration: timedelta) -> str:
     """Return a duration in the largest unit that needs no fraction."""
     seconds = duration.total_seconds()
-    if seconds >= 60 and seconds % 60 == 0:  # noqa: PLR2004 - seconds in a minute
-        return f"{seconds / 60:g}m"
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % UNITS[unit] == 0:
+            return f"{seconds / UNITS[unit]:g}{unit}"
     return format_duration(duration)
 
 
 def size_text(size: int) -> str:
     """Return a size in the largest unit that needs no fraction."""
-    return next((f"{size // step}{unit}" for unit, step in UNITS if size % step == 0), str(size))
+    return next((f"{size // step}{unit}" for unit, step in SIZES if size % step == 0), str(size))
 
 
 # ---------------------------------------------------------------------------- errors

@@ -200,7 +200,8 @@ class Settings(BaseSettings):
     """Longest wait for another call on the same session; the caller's deadline bounds it too."""
 
     session_max_bytes: ByteSize = ByteSize(8 * 1024**2)
-    """Most history kept of a session; past it, the oldest turns are forgotten."""
+    """Most history kept of a session, in bytes as stored (compressed); past it, the oldest turns
+    are forgotten."""
 
     keep_warm: bool = False
     """Extend a binding with a fixed end while calls use it, before it ends."""

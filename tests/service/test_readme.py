@@ -1,20 +1,27 @@
-"""The README's calls, run as they stand there."""
+"""The calls of the README and of the guide to contexts, run as they stand there."""
 
 import os
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
+GUIDE = README.parent / "docs" / "contexts.md"
 ADDRESS = "127.0.0.1:50051"
 
 
 def blocks(language: str, heading: str) -> list[str]:
     """Return the code blocks of a language under a heading."""
     section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    return blocks_in(section, language)
+
+
+def blocks_in(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def answer_in(output: str) -> str:
@@ -61,6 +68,31 @@ def test_the_printed_answer_is_what_the_call_gives(shell):
 
     (text,) = re.findall(r'"text": "(.*)"}}', shown)
     assert answer_in(output) == text
+
+
+def test_a_context_that_upstream_has_forgotten_is_healed(shell):
+    (script,) = blocks("sh", "A context that never goes cold")
+
+    output = shell(script)
+
+    assert '"state": "CONTEXT_STATE_COLD"' in output
+    assert "Which lamps?" in answer_in(output)
+    assert '"restored": true' in output
+
+
+def test_the_guide_to_contexts_does_what_it_says(shell):
+    output = shell("\n".join(blocks_in(GUIDE.read_text(), "sh")))
+    ids = re.findall(r'"id": "(context-\w+)"\n?', output)
+    listed = output.partition('"contexts": [')[2]
+
+    assert output.count('"state": "CONTEXT_STATE_COLD"') == 1
+    # Once in a chat, and once from GeminiService.
+    assert output.count('"restored": true') == 2
+    assert '(turn 3)"' in output, "the session knows its turns"
+    assert any(first == second for first, second in pairwise(ids)), "the create that was repeated"
+    assert listed.count('"model": "Doubao-1.5-pro-32k"') == 2
+    assert '"display_name": "House rules, kept for a month"' in output
+    assert '"retention": "2592000s"' in output
 
 
 def test_the_gemini_calls_generate_stream_and_use_a_cached_content(shell):

@@ -4,14 +4,22 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+from pydantic import ByteSize, TypeAdapter
+
 from contextbridge._version import __version__
 from contextbridge_server.callers import read_callers
-from contextbridge_server.settings import load
+from contextbridge_server.contexts.prices import read_prices
+from contextbridge_server.settings import EMBEDDED, Settings, load
+from contextbridge_server.store.embedded import STOP_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SCRIPT = (DEPLOY / "verify-image.sh").read_text()
+SHARED = (DEPLOY / "kubernetes.yaml").read_text()
+EMBEDDED_STORE = (DEPLOY / "kubernetes-embedded.yaml").read_text()
+DEPLOYMENTS = pytest.mark.parametrize("text", [SHARED, EMBEDDED_STORE], ids=["shared", "embedded"])
 SECRETS = re.compile(r"(key|token|secret|password)\s*=", re.IGNORECASE)
 
 
@@ -69,6 +77,17 @@ def test_the_final_stage_runs_as_nobody_and_says_how_it_is() -> None:
     assert "GRPC_ENABLE_FORK_SUPPORT=0" in given["ENV"]
 
 
+def test_the_data_directory_is_the_one_place_that_nobody_may_write_to() -> None:
+    build, final = stages()
+    given = dict(instructions(final))
+    (folder,) = (text for word, text in instructions(final) if "--chown" in text)
+
+    assert given["VOLUME"] == "/var/lib/contextbridge"
+    assert "CONTEXTBRIDGE_DATA_DIR=/var/lib/contextbridge" in given["ENV"].split()
+    assert ("RUN", "mkdir -m 700 data") in instructions(build)
+    assert folder == "--from=build --chown=65532:65532 /build/data /var/lib/contextbridge"
+
+
 def test_the_final_stage_installs_nothing() -> None:
     _, final = stages()
 
@@ -103,22 +122,50 @@ def test_the_example_settings_are_settings() -> None:
     assert settings.drain_delay.total_seconds() == 15
 
 
-def test_the_settings_of_the_deployment_are_settings(tmp_path: Path) -> None:
-    text = (DEPLOY / "kubernetes.yaml").read_text()
-    block = re.search(r"contextbridge\.toml: \|\n((?:    .*\n)+)", text)
-    assert block is not None
-    file = tmp_path / "contextbridge.toml"
-    file.write_text(re.sub(r"^    ", "", block[1], flags=re.MULTILINE))
+@DEPLOYMENTS
+def test_the_settings_of_a_deployment_are_settings(text: str, tmp_path: Path) -> None:
+    settings = deployed(text, tmp_path)
+    stopping = STOP_SECONDS if text is EMBEDDED_STORE else 0
 
-    settings = load(["--config", str(file)])
-    patience = re.search(r"terminationGracePeriodSeconds: (\d+)", text)
-
-    assert patience is not None
-    assert int(patience[1]) > (settings.drain_delay + settings.drain_grace).total_seconds()
+    assert settings.store_encryption_key_file is not None
+    assert int(found(r"terminationGracePeriodSeconds: (\d+)", text)) > (
+        settings.drain_delay.total_seconds() + settings.drain_grace.total_seconds() + stopping
+    )
 
 
-def test_the_deployment_runs_this_version() -> None:
-    assert f"image: contextbridge:{__version__}\n" in (DEPLOY / "kubernetes.yaml").read_text()
+@DEPLOYMENTS
+def test_a_deployment_runs_this_version(text: str) -> None:
+    assert f"image: contextbridge:{__version__}\n" in text
+
+
+@DEPLOYMENTS
+def test_a_deployment_mounts_what_its_settings_name(text: str, tmp_path: Path) -> None:
+    settings = deployed(text, tmp_path)
+    mounted = re.findall(r"mountPath: (/run/\S+?)[,}]", text)
+    named = [path for path in settings.model_dump().values() if isinstance(path, Path)]
+    secret = [path for path in named if path.is_relative_to("/run/secrets")]
+
+    assert {path.parent for path in secret} == {Path(path) for path in mounted}
+
+
+def test_replicas_share_a_store_whose_address_is_secret(tmp_path: Path) -> None:
+    assert int(found(r"replicas: (\d+)", SHARED)) > 1
+    assert "secretKeyRef: {name: contextbridge-store, key: url}" in SHARED
+    assert "valkeys://" not in SHARED.partition("\nkind: ConfigMap")[2]
+    assert "/var/lib/contextbridge" not in SHARED
+
+
+def test_one_replica_keeps_its_store_on_a_volume_that_has_room(tmp_path: Path) -> None:
+    settings = deployed(EMBEDDED_STORE, tmp_path)
+    size = TypeAdapter(ByteSize).validate_python
+    disk = size(found(r"storage: (\w+)", EMBEDDED_STORE) + "B")
+    memory = size(found(r"limits: {memory: (\w+)}", EMBEDDED_STORE) + "B")
+
+    assert found(r"replicas: (\d+)", EMBEDDED_STORE) == "1"
+    assert "{name: data, mountPath: /var/lib/contextbridge}" in EMBEDDED_STORE
+    assert settings.store == EMBEDDED
+    assert disk >= 3 * settings.store_max_memory
+    assert memory >= 2 * settings.store_max_memory + 1024**3
 
 
 def test_the_example_callers_are_callers_of_nothing() -> None:
@@ -126,6 +173,28 @@ def test_the_example_callers_are_callers_of_nothing() -> None:
 
     assert {caller.tenant for caller in callers.values()} == {"search", "support"}
     assert all(len(set(digest)) == 1 for digest in callers)
+
+
+def test_the_example_prices_are_prices() -> None:
+    table = read_prices(DEPLOY / "prices.toml")
+
+    assert table.price_of("gemini-2.5-flash") != table.price_of("Doubao-1.5-pro-32k")
+    assert table.price_of("Doubao-1.5-pro-32k") is not None
+
+
+def deployed(text: str, folder: Path) -> Settings:
+    """Return the settings that a deployment has in its ConfigMap."""
+    file = folder / "contextbridge.toml"
+    block = found(r"contextbridge\.toml: \|\n((?:    .*\n)+)", text)
+    file.write_text(re.sub(r"^    ", "", block, flags=re.MULTILINE))
+    return load(["--config", str(file)])
+
+
+def found(pattern: str, text: str) -> str:
+    """Return the group of a pattern that a text has."""
+    match = re.search(pattern, text)
+    assert match is not None, pattern
+    return match[1]
 
 
 def stages() -> tuple[str, str]:

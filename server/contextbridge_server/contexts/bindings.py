@@ -19,6 +19,7 @@ from ..translate.contexts import context_created, restore_context_request
 from ..translate.json_values import Json, encode
 from ..translate.paths import resource_request
 from ..translate.prompt import Inline
+from ..translate.times import timedelta_of
 from ..upstream.objects import ask_for_object
 from ..upstream.port import Upstream
 from .asker import Asker
@@ -136,6 +137,12 @@ class Bindings:
             raise not_found(place.id)
         if _is_other(current, known) and current.live_binding(self._now()):
             return current
+        if current.goes_inline(self._now()):
+            # The holder before was refused; those who waited need not ask again.
+            raise BridgeError(
+                pb.ERROR_REASON_UPSTREAM_UNAVAILABLE,
+                "Upstream has just refused to cache the context again.",
+            )
         started = time.perf_counter()
         try:
             binding = await self._made(place, current, asker)
@@ -153,14 +160,26 @@ class Bindings:
 
     async def _made(self, place: Place, record: ContextRecord, asker: Asker) -> Binding:
         body, turns = await self._made_from(place, record)
-        asked = restore_context_request(body, turns, record.ttl)
         now = self._now()
-        # The making serves all who wait, so it does not end with the deadline of the first.
-        value = await ask_for_object(self._upstream, asked, asker.patient)
+        value = await self._asked_for(body, turns, record.ttl, asker)
         like = pb.CreateContextRequest(model=record.context.model)
         if record.ttl is not None:
             like.ttl.FromTimedelta(record.ttl)
         return binding_of(context_created(value, like, now).context)
+
+    async def _asked_for(
+        self, body: Json, turns: Sequence[Json], ttl: timedelta | None, asker: Asker
+    ) -> Json:
+        """Ask upstream for a binding; where a history is too long, for one of its newer half."""
+        while True:
+            asked = restore_context_request(body, turns, ttl)
+            try:
+                # It serves all who wait, so it does not end with the deadline of the first.
+                return await ask_for_object(self._upstream, asked, asker.patient)
+            except BridgeError as error:
+                if error.reason != pb.ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG or not turns:
+                    raise
+            turns = newer_half(turns)
 
     async def prefix(self, place: Place, record: ContextRecord) -> Inline:
         """Return what a context was made from, and has gained since, to be sent with a call.
@@ -191,7 +210,11 @@ class Bindings:
         asker: Asker,
     ) -> ContextRecord:
         held_before = record.binding.held_token_ms(self._now()) if record.binding else 0
-        bound = await patiently(lambda: self._records.bind(place, token, binding, held_before))
+        try:
+            bound = await patiently(lambda: self._records.bind(place, token, binding, held_before))
+        except BridgeError:
+            await self.discard(binding, asker)
+            raise
         if bound:
             made = named_context(binding.upstream_id)
             await patiently(lambda: self._ownership.claim(asker.caller, made, binding.expires))
@@ -243,6 +266,7 @@ def binding_of(context: pb.Context) -> Binding:
         made=context.create_time.ToDatetime(UTC),
         expires=expires,
         token_count=prefix_tokens(context.usage),
+        ttl=timedelta_of(context.ttl) if context.HasField("ttl") else None,
     )
 
 
@@ -259,8 +283,19 @@ def kept_history(turns: Sequence[Sequence[Json]], truncation: pb.TruncationStrat
     for kept, message in enumerate(reversed(history)):
         room -= len(encode(message.get("content")))
         if room < 0:
-            return history[len(history) - kept :]
+            return from_question(history[len(history) - kept :])
     return history
+
+
+def newer_half(history: Sequence[Json]) -> Sequence[Json]:
+    """Return the newer half of a history, or less."""
+    return from_question(history[(len(history) + 1) // 2 :])
+
+
+def from_question(history: Sequence[Json]) -> list[Json]:
+    """Return a history from its first question on: an answer to nothing makes no sense."""
+    asked = (place for place, message in enumerate(history) if message.get("role") == "user")
+    return list(history[next(asked, len(history)) :])
 
 
 def _is_other(current: ContextRecord, known: ContextRecord) -> bool:

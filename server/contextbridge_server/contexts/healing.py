@@ -6,9 +6,10 @@ again, once for all who need it, and the call goes on; or, where upstream will n
 inline with the call.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -35,6 +36,9 @@ Result = TypeVar("Result")
 
 MAX_RENEWALS = 3
 """Bindings that one call has made for it: one that is gone again at once may go for long."""
+
+BUSY_FOR = timedelta(seconds=30)
+"""How long upstream is asked again that says a session is busy, though we hold its turn."""
 
 log = structlog.get_logger()
 
@@ -98,6 +102,8 @@ class ContextUse:
             BridgeError: What upstream answers; REQUEST_INVALID where the prompt does not fit the
                 context; CONTEXT_NOT_FOUND, CONTENT_UNREADABLE, STORE_UNAVAILABLE.
         """
+        if self._prompt.is_native and not self._record.is_cached_content:
+            raise _not_native(self._prompt.context_field)
         if self._record.is_restorable and self._record.live_binding(self._sent) is None:
             await self._renew()
         for _ in range(MAX_RENEWALS):
@@ -168,6 +174,8 @@ class ContextUse:
         self, send: Callable[[UpstreamRequest], Awaitable[Result]]
     ) -> Result:
         request = self._prompt.behind(self._inline or Bound(self._binding().upstream_id))
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + BUSY_FOR.total_seconds()
         async for _ in waits():
             self._sent = self._healer.now()
             try:
@@ -175,7 +183,7 @@ class ContextUse:
             except BridgeError as error:
                 # Upstream may take a moment to notice that the call before was cancelled.
                 is_busy = error.reason == pb.ERROR_REASON_CONTEXT_BUSY
-                if not is_busy or self._turn_token is None:
+                if not is_busy or self._turn_token is None or loop.time() >= give_up:
                     raise
         raise AssertionError("waits never end")
 
@@ -186,16 +194,11 @@ class ContextUse:
             raise BridgeError(
                 pb.ERROR_REASON_CONTEXT_NOT_FOUND, "The context's binding is another account's."
             )
-        if self._prompt.is_native and not binding.is_cached_content:
-            raise _not_native(self._prompt.context_field)
         return binding
 
     async def _renew(self) -> None:
         """Have the binding made again, or take the prefix inline."""
-        until = self._record.uncacheable_until
-        wants_inline = self._record.context.recovery == pb.RECOVERY_RESTORE_OR_INLINE
-        if wants_inline and until is not None and until > self._healer.now():
-            await self._take_inline()
+        if self._record.goes_inline(self._healer.now()) and await self._takes_inline():
             return
         try:
             self._record = await self._healer.bindings.renewed(
@@ -203,17 +206,21 @@ class ContextUse:
             )
             self._is_restored = True
         except BridgeError as error:
-            if not may_go_inline(self._record, error):
+            if not may_go_inline(self._record, error) or not await self._takes_inline():
                 raise
-            await self._take_inline()
 
-    async def _take_inline(self) -> None:
-        self._inline = await self._healer.bindings.prefix(self._place, self._record)
+    async def _takes_inline(self) -> bool:
+        """Take the prefix inline; tell whether the prompt's surface can express it."""
+        inline = await self._healer.bindings.prefix(self._place, self._record)
+        if self._prompt.is_native and inline.members:
+            return False
+        self._inline = inline
         log.info(
             names.CONTEXT_INLINED,
             **{names.CONTEXT: self._place.id, names.TENANT: self._place.tenant},
             request_id=self._asker.terms.request_id,
         )
+        return True
 
 
 async def _if_store_is_there(note: Callable[[], Awaitable[object]]) -> None:

@@ -25,17 +25,19 @@ class Binding:
         made: When it was made.
         expires: When it lapses; None where upstream did not say.
         token_count: How large it is.
+        ttl: The life that upstream granted it; None where it did not say.
     """
 
     upstream_id: str
     made: datetime
     expires: datetime | None
     token_count: int
+    ttl: timedelta | None = None
 
     @property
     def is_cached_content(self) -> bool:
         """Whether it is Gemini's kind: its end is fixed, can be moved, and it can be deleted."""
-        return "cachedContents/" in self.upstream_id
+        return is_cached_content(self.upstream_id)
 
     def is_live(self, now: datetime) -> bool:
         """Tell whether it lasts long enough for a call to reach it."""
@@ -66,6 +68,7 @@ class ContextRecord:
         used: When it was last used.
         binding: Its binding; None where it has none for this upstream account.
         uncacheable_until: Until when upstream is not asked to cache it again.
+        turns_begun: Calls that a session has had, those under way and those that failed included.
         counters: What has happened to it.
     """
 
@@ -78,6 +81,7 @@ class ContextRecord:
     used: datetime
     binding: Binding | None
     uncacheable_until: datetime | None = None
+    turns_begun: int = 0
     counters: Counters = field(default_factory=Counters)
 
     @property
@@ -91,15 +95,23 @@ class ContextRecord:
         return self.context.recovery != pb.RECOVERY_NEVER
 
     @property
+    def is_cached_content(self) -> bool:
+        """Whether its bindings are of Gemini's kind."""
+        return is_cached_content(self.context.upstream_id)
+
+    @property
     def is_session(self) -> bool:
-        """Whether it gains a turn with each call; what has modes is a session by default."""
-        if self.context.mode != pb.CONTEXT_MODE_UNSPECIFIED:
-            return self.context.mode == pb.CONTEXT_MODE_SESSION
-        return "cachedContents/" not in self.context.upstream_id
+        """Whether it gains a turn with each call, as it does by default; a cache never does."""
+        return not self.is_cached_content and self.context.mode != pb.CONTEXT_MODE_COMMON_PREFIX
 
     def live_binding(self, now: datetime) -> Binding | None:
         """Return the binding if it lasts long enough for a call to reach it."""
         return self.binding if self.binding and self.binding.is_live(now) else None
+
+    def goes_inline(self, now: datetime) -> bool:
+        """Tell whether its prefix goes inline without asking upstream for a binding."""
+        wants = self.context.recovery == pb.RECOVERY_RESTORE_OR_INLINE
+        return wants and self.uncacheable_until is not None and self.uncacheable_until > now
 
     def retain_until(self) -> datetime | None:
         """Return until when it can be brought back; None where nothing of it is stored."""
@@ -116,8 +128,8 @@ class ContextRecord:
     def used_at(self, now: datetime) -> "ContextRecord":
         """Return it as a call leaves it: its binding's life begins anew where it slides."""
         binding = self.binding
-        if binding and self.ttl is not None and not binding.is_cached_content:
-            binding = replace(binding, expires=now + self.ttl)
+        if binding and binding.ttl is not None and not binding.is_cached_content:
+            binding = replace(binding, expires=now + binding.ttl)
         return replace(self, used=now, binding=binding)
 
     def described(self, now: datetime, prices: PriceTable) -> pb.Context:
@@ -151,6 +163,11 @@ class ContextRecord:
         )
 
 
+def is_cached_content(upstream_id: str) -> bool:
+    """Tell whether upstream holds a prefix in Gemini's way."""
+    return "cachedContents/" in upstream_id
+
+
 def prefix_tokens(usage: pb.Usage) -> int:
     """Return how many tokens a binding holds, by what making it cost (wire.md A.1)."""
     return usage.cache_creation_tokens or usage.prompt_tokens
@@ -164,3 +181,8 @@ def milliseconds(moment: datetime) -> int:
 def moment_of(unix_milliseconds: int) -> datetime:
     """Return Unix milliseconds as a time."""
     return datetime.fromtimestamp(unix_milliseconds / 1000, UTC)
+
+
+def as_stored(moment: datetime) -> datetime:
+    """Return a time as it comes back from the store."""
+    return moment_of(milliseconds(moment))

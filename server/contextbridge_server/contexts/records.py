@@ -18,7 +18,7 @@ from contextbridge import v1 as pb
 from ..errors import BridgeError
 from ..store.keys import context_key, contexts_key
 from ..store.leases import Lease
-from ..store.port import Argument, Script, Store
+from ..store.port import WITHOUT_ROOM, Argument, Script, Store
 from ..store.vault import Vault
 from ..translate.json_values import Json
 from .record import Binding, ContextRecord, milliseconds, moment_of
@@ -35,6 +35,17 @@ SAMPLE = 4
 """Entries of a tenant's list that each new one looks at, to take out those that are gone: more than
 one each, so that the list cannot grow with what is dead."""
 
+KEEP = """
+local function keep(now, otherwise)
+  local used, retention = unpack(redis.call('HMGET', KEYS[1], 'used', 'retention'))
+  local life = otherwise
+  if retention ~= '' then life = math.max(used + retention - now, 1000) end
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, life) end
+end
+"""
+"""Begins scripts that keep a context's keys as long as its record says now, which another call may
+have changed since this one read it; `otherwise` is for what has no retention."""
+
 ADD = Script("""
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
@@ -43,34 +54,42 @@ return 1
 """)
 """KEYS: record, content. ARGV: life, content, fields and values."""
 
-BIND = Script("""
+BIND = Script(
+    WITHOUT_ROOM
+    + """
 local fence = redis.call('HGET', KEYS[1], 'restore_token')
 if not fence then return -1 end
 if fence ~= ARGV[1] then return 0 end
 local id = 'upstream_id:' .. ARGV[2]
 if redis.call('HGET', KEYS[1], id) == ARGV[3] then return 1 end
 redis.call('HSET', KEYS[1], id, ARGV[3], 'made:' .. ARGV[2], ARGV[4],
-  'expires:' .. ARGV[2], ARGV[5], 'tokens:' .. ARGV[2], ARGV[6])
+  'expires:' .. ARGV[2], ARGV[5], 'tokens:' .. ARGV[2], ARGV[6], 'ttl:' .. ARGV[2], ARGV[8])
 redis.call('HDEL', KEYS[1], 'uncacheable_until:' .. ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'held_token_ms', ARGV[7])
 redis.call('HINCRBY', KEYS[1], 'creation_tokens', ARGV[6])
 redis.call('HINCRBY', KEYS[1], 'restores', 1)
 return 1
-""")
+"""
+)
 """KEYS: record. ARGV: fencing token, account, upstream id, made, expires, tokens,
-token-milliseconds of the binding before. -1 where the context is gone, 0 where a later holder
+token-milliseconds of the binding before, ttl. -1 where the context is gone, 0 where a later holder
 came."""
 
-REFUSE = Script("""
+REFUSE = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('HGET', KEYS[1], 'restore_token') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1],
   'uncacheable_until:' .. ARGV[2], ARGV[3], 'expires:' .. ARGV[2], ARGV[4])
 return 1
-""")
+"""
+)
 """KEYS: record. ARGV: fencing token, account, until, now: the binding is gone, and upstream is not
 asked for another until then."""
 
-USE = Script("""
+USE_TEXT = (
+    KEEP
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[10] ~= '' then
   if redis.call('HGET', KEYS[1], 'turn_token') ~= ARGV[10] then return 0 end
@@ -92,27 +111,35 @@ redis.call('HINCRBY', KEYS[1], 'calls', 1)
 for place, field in ipairs({'prompt_tokens', 'cached_tokens', 'completion_tokens', 'inlined'}) do
   if ARGV[5 + place] ~= '0' then redis.call('HINCRBY', KEYS[1], field, ARGV[5 + place]) end
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[5]) end
+keep(ARGV[4], ARGV[5])
 return 1
-""")
+"""
+)
+USE, USE_WITH_TURN = Script(WITHOUT_ROOM + USE_TEXT), Script(USE_TEXT)
 """KEYS: record, content, turns. ARGV: account, upstream id, its expiry ('' leaves it), used, life,
 four counts, the turn's fencing token ('' for no turn), the turn, most bytes of turns.
 -1 where the context is gone, 0 where a later turn came."""
 
-CHANGE = Script("""
+CHANGE = Script(
+    WITHOUT_ROOM
+    + KEEP
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
-local account = ARGV[2]
-if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. account) == ARGV[3] then
-  redis.call('HSET', KEYS[1], 'expires:' .. account, ARGV[4])
+local account = ARGV[3]
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. account) == ARGV[4] then
+  redis.call('HSET', KEYS[1], 'expires:' .. account, ARGV[5])
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 5))
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+keep(ARGV[1], ARGV[2])
 return 1
-""")
-"""KEYS: record, content, turns. ARGV: life, account, upstream id, its new expiry ('' leaves it),
-fields and values. -1 where the context is gone."""
+"""
+)
+"""KEYS: record, content, turns. ARGV: now, life, account, upstream id, its new expiry ('' leaves
+it), fields and values. -1 where the context is gone."""
 
-SPEND = Script("""
+SPEND = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local day = redis.call('HGET', KEYS[1], 'warm_day')
 local spent = 0
@@ -121,7 +148,8 @@ if spent + tonumber(ARGV[2]) > tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1],
   'warm_day', ARGV[1], 'warm_token_ms', string.format('%.0f', spent + ARGV[2]))
 return 1
-""")
+"""
+)
 """KEYS: record. ARGV: day, what is to be spent, the most of a day. 0 where that is too much."""
 
 
@@ -300,6 +328,7 @@ class ContextRecords:
             (place.key("record"),),
             *(token, place.account, binding.upstream_id, milliseconds(binding.made)),
             *(_optional_ms(binding.expires), binding.token_count, held_before),
+            _optional_ms(binding.ttl),
         )
         return None if done < 0 else bool(done)
 
@@ -338,7 +367,7 @@ class ContextRecords:
         key = place.key("turns")
         sealed = await self._sealed(msgspec.json.encode(turn.messages), key) if turn else b""
         done = await self._store.run(
-            USE,
+            USE_WITH_TURN if turn else USE,
             (place.key("record"), place.key("content"), key),
             *(place.account, binding.upstream_id if binding else ""),
             _optional_ms(binding.expires) if binding and not binding.is_cached_content else "",
@@ -348,15 +377,28 @@ class ContextRecords:
         )
         return None if done < 0 else bool(done)
 
-    async def change(self, place: Place, changed: ContextRecord, now: datetime) -> bool:
-        """Keep a context's changed name, lives and expiry; False where it is gone."""
+    async def change(
+        self, place: Place, known: ContextRecord, changed: ContextRecord, now: datetime
+    ) -> bool:
+        """Keep a context's changed name, lives and expiry; False where it is gone.
+
+        Args:
+            place: The context.
+            known: The context as it was read: only what differs from it is written.
+            changed: The context as it should be.
+            now: When it was changed.
+        """
         binding = changed.binding
+        is_moved = binding is not None and binding != known.binding
+        before = _changeable(known)
+        fields = {k: v for k, v in _changeable(changed).items() if k == "updated" or v != before[k]}
         done = await self._store.run(
             CHANGE,
             (place.key("record"), place.key("content"), place.key("turns")),
-            *(_ms(changed.life(now)), place.account, binding.upstream_id if binding else ""),
-            _optional_ms(binding.expires) if binding else "",
-            *_flat(_changeable(changed)),
+            *(milliseconds(now), _ms(changed.life(now))),
+            *(place.account, binding.upstream_id if binding else ""),
+            _optional_ms(binding.expires) if binding and is_moved else "",
+            *_flat(fields),
         )
         return bool(done > 0)
 
@@ -407,6 +449,7 @@ def _fields(place: Place, record: ContextRecord) -> dict[str, Argument]:
             f"made:{place.account}": milliseconds(binding.made),
             f"expires:{place.account}": _optional_ms(binding.expires),
             f"tokens:{place.account}": binding.token_count,
+            f"ttl:{place.account}": _optional_ms(binding.ttl),
         }
     return fields
 
@@ -414,8 +457,8 @@ def _fields(place: Place, record: ContextRecord) -> dict[str, Argument]:
 def _changeable(record: ContextRecord) -> dict[str, Argument]:
     return {
         "display_name": record.display_name,
-        "ttl": "" if record.ttl is None else _ms(record.ttl),
-        "retention": "" if record.retention is None else _ms(record.retention),
+        "ttl": _optional_ms(record.ttl),
+        "retention": _optional_ms(record.retention),
         "updated": milliseconds(record.updated),
     }
 
@@ -441,6 +484,7 @@ def _record(place: Place, reply: Sequence[bytes]) -> ContextRecord:
         made=moment_of(number(f"made:{account}")),
         expires=moment(f"expires:{account}"),
         token_count=number(f"tokens:{account}"),
+        ttl=lasting(f"ttl:{account}"),
     )
     return ContextRecord(
         tenant=place.tenant,
@@ -452,6 +496,7 @@ def _record(place: Place, reply: Sequence[bytes]) -> ContextRecord:
         used=moment_of(number("used")),
         binding=binding if binding.upstream_id else None,
         uncacheable_until=moment(f"uncacheable_until:{account}"),
+        turns_begun=number("turn_token"),
         counters=Counters(
             calls=number("calls"),
             prompt_tokens=number("prompt_tokens"),
@@ -473,5 +518,7 @@ def _ms(life: timedelta) -> int:
     return round(life.total_seconds() * 1000)
 
 
-def _optional_ms(moment: datetime | None) -> Argument:
-    return "" if moment is None else milliseconds(moment)
+def _optional_ms(time: datetime | timedelta | None) -> Argument:
+    if time is None:
+        return ""
+    return _ms(time) if isinstance(time, timedelta) else milliseconds(time)

@@ -32,7 +32,7 @@ from .identity import identity_of
 from .ownership import Ownership
 from .pages import LOOKS, page_of
 from .prices import PriceTable
-from .record import ContextRecord
+from .record import ContextRecord, as_stored
 from .records import ContextRecords, Place, is_ours, new_id, not_found
 from .statistics import Counters
 from .upstream_names import named_context
@@ -119,7 +119,8 @@ class Registry:
         self._prices = prices
         self._limits = limits
         self._defaults = defaults
-        self._now = now
+        # What callers are told at once is what they read later, in milliseconds.
+        self._now: Callable[[], datetime] = lambda: as_stored(now())
 
     async def create(
         self, request: pb.CreateContextRequest, asker: Asker
@@ -130,25 +131,26 @@ class Registry:
             BridgeError: REQUEST_INVALID; REQUEST_ID_REUSED; what upstream answers;
                 STORE_UNAVAILABLE, STORE_FULL.
         """
-        asked = create_context_request(request, self._limits, self._now())
-        async with self._ownership.naming(asker.caller, body=asked.body):
-            return await self._once(request, asked, asker)
-
-    async def _once(
-        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
-    ) -> pb.CreateContextResponse:
         if not request.request_id:
-            return await self._reused_or_made(request, asked, asker)
+            return await self._checked(request, asker)
         key = request_key(asker.caller.tenant, request.request_id)
         life = self._defaults.request_id_retention
 
         async def make() -> bytes:
-            made = await self._reused_or_made(request, asked, asker)
+            made = await self._checked(request, asker)
             return made.SerializeToString()
 
         # Who asked first may leave and ask again: what upstream is paid for is kept for then.
         claimed = await self._tasks.finish(self._claims.once(key, digest_of(request), life, make))
         return pb.CreateContextResponse.FromString(claimed.answer)
+
+    async def _checked(
+        self, request: pb.CreateContextRequest, asker: Asker
+    ) -> pb.CreateContextResponse:
+        # Not before its request_id: by the time it is repeated, its expire_time has come nearer.
+        asked = create_context_request(request, self._limits, self._now())
+        async with self._ownership.naming(asker.caller, body=asked.body):
+            return await self._reused_or_made(request, asked, asker)
 
     async def _reused_or_made(
         self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
@@ -189,7 +191,7 @@ class Registry:
         binding = record.binding
         if asked is not None and binding is not None and _raises(record, asked, now):
             changed = replace(record, ttl=max(asked, record.ttl or asked), updated=now)
-            record = await self._with_life(place, changed, asked, now, asker)
+            record = await self._with_life(place, record, changed, asked, asker)
         context = record.described(now, self._prices)
         return pb.CreateContextResponse(context=context, usage=pb.Usage(), reused=True)
 
@@ -221,15 +223,11 @@ class Registry:
         content = asked.body if record.is_restorable else None
         binding = binding_of(context)
         made = named_context(binding.upstream_id)
-
-        async def undo() -> None:
-            await self._bindings.discard(binding, asker)
-
-        await self._ownership.claim(asker.caller, made, binding.expires, undo)
         try:
+            await patiently(lambda: self._ownership.claim(asker.caller, made, binding.expires))
             await patiently(lambda: self._records.add(place, record, content, now))
         except BridgeError:
-            await undo()
+            await self._bindings.discard(binding, asker)
             raise
         described = record.described(now, self._prices)
         return pb.CreateContextResponse(context=described, usage=created.usage)
@@ -328,18 +326,19 @@ class Registry:
         if change.clears_retention:
             retention = self._retention(record.context, pb.UpdateContextRequest(), changed.ttl)
             changed = replace(changed, retention=retention)
-        changed = await self._with_life(place, changed, change.ttl, now, asker)
+        changed = await self._with_life(place, record, changed, change.ttl, asker)
         return changed.described(now, self._prices)
 
     async def _with_life(
         self,
         place: Place,
+        known: ContextRecord,
         changed: ContextRecord,
         ttl: timedelta | None,
-        now: datetime,
         asker: Asker,
     ) -> ContextRecord:
         """Keep a changed context; move its binding's end upstream where a new life is given."""
+        now = changed.updated
         binding = changed.live_binding(now)
         if ttl is not None and binding is not None and binding.is_cached_content:
             try:
@@ -352,7 +351,7 @@ class Registry:
                     raise
                 # The binding is gone; the next one gets the new life.
                 changed = replace(changed, binding=replace(binding, expires=now))
-        if not await self._records.change(place, changed, now):
+        if not await self._records.change(place, known, changed, now):
             raise not_found(place.id)
         return changed
 
@@ -437,7 +436,7 @@ def digest_of(request: pb.CreateContextRequest) -> str:
 
 def _is_reusable(record: ContextRecord, now: datetime) -> bool:
     """Tell whether a context is live, and still what it was made from."""
-    has_turns = record.is_session and record.counters.calls > 0
+    has_turns = record.is_session and record.turns_begun > 0
     return record.live_binding(now) is not None and not has_turns
 
 

@@ -115,7 +115,7 @@ class KeepWarm:
             return
         await extend(self._upstream, binding, ttl, asker.patient)
         extended = replace(record, binding=replace(binding, expires=now + ttl))
-        await self._records.change(place, extended, now)
+        await self._records.change(place, record, extended, now)
         moved = named_context(binding.upstream_id)
         await self._ownership.renew(asker.caller, moved, now + ttl)
         log.info(

@@ -99,6 +99,4 @@ def refuse_to_resume(resume_after: int) -> None:
         BridgeError: NOT_RESUMABLE, unless the caller starts from the beginning.
     """
     if resume_after > 0:
-        raise BridgeError(
-            pb.ERROR_REASON_NOT_RESUMABLE, "The generation is not kept: this server has no store."
-        )
+        raise BridgeError(pb.ERROR_REASON_NOT_RESUMABLE, "The generation is not kept.")

@@ -13,7 +13,7 @@ from contextbridge import v1 as pb
 from ..errors import BridgeError
 from ..tasks import beside
 from .patience import patiently, waits
-from .port import Script, Store
+from .port import WITHOUT_ROOM, Script, Store
 
 LIFE = timedelta(seconds=10)
 """How long a claim blocks others after its maker died."""
@@ -32,33 +32,45 @@ return {'RUNNING'}
 """)
 """KEYS: claim. ARGV: digest of what is asked, maker, life."""
 
-RENEW = Script("""
+RENEW = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('HGET', KEYS[1], 'maker') == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 0
-""")
+"""
+)
 """KEYS: claim. ARGV: maker, life."""
 
-FINISH = Script("""
+FINISH = Script(
+    WITHOUT_ROOM
+    + """
 local maker = redis.call('HGET', KEYS[1], 'maker')
 if maker and maker ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'v', 1, 'digest', ARGV[2], 'maker', ARGV[1], 'answer', ARGV[3])
 return redis.call('PEXPIRE', KEYS[1], ARGV[4])
-""")
+"""
+)
 """KEYS: claim. ARGV: maker, digest, answer, life. A claim that lapsed and that nobody took is
 finished all the same."""
 
-ABANDON = Script("""
+ABANDON = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('HGET', KEYS[1], 'maker') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
-""")
+"""
+)
 """KEYS: claim. ARGV: maker."""
 
-FORGET = Script("""
+FORGET = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('HGET', KEYS[1], 'answer') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
-""")
+"""
+)
 """KEYS: claim. ARGV: answer."""
 
 

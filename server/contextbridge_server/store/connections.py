@@ -5,7 +5,7 @@ import select
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -39,8 +39,8 @@ RECONNECT_SECONDS = 0.01
 MAX_CONNECTIONS = 64
 """To one server. More commands at once wait their turn: Valkey runs one after the other anyway."""
 
-# What the client raises when there is no reply; ValueError is a line longer than its buffer.
-NO_REPLY = (ValkeyConnectionError, ValkeyTimeoutError, InvalidResponse, OSError, ValueError)
+# What the client raises when there is no reply; TimeoutError is an OSError.
+NO_REPLY = (ValkeyConnectionError, ValkeyTimeoutError, InvalidResponse, OSError)
 
 # Error replies that tell of the server's state and not of the command. The client raises some of
 # the kind as connections that fail (LOADING, NOAUTH), knows some by class, and leaves the code of
@@ -65,7 +65,7 @@ class Options:
     """
 
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: ssl.SSLContext | None = None
 
@@ -88,32 +88,41 @@ class Outage:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._began: float | None = None
+        self._refused: Command | None = None
         self._failures = 0
 
     @property
     def lasts(self) -> bool:
-        """Whether the last that was heard of the server is a failure."""
+        """Whether the server is away, by the last that was heard of it."""
         return self._began is not None
 
-    def failed(self, error: BaseException) -> None:
-        """Take note of an operation that failed."""
+    def failed(self, error: BaseException, refused: Command | None = None) -> None:
+        """Take note of a failure.
+
+        Args:
+            error: What went wrong.
+            refused: The command that the server refused to do; None if it did not answer.
+        """
         self._failures += 1
+        self._refused = None if refused is None else _kind(refused)
         if self._began is None:
             self._began = monotonic()
             log.warning(names.STORE_UNAVAILABLE, address=str(self._address), error=_brief(error))
 
-    def over(self) -> None:
-        """Take note of an operation that did not."""
+    def answered(self, commands: Sequence[Command]) -> None:
+        """Take note of commands that were done."""
         if self._began is None:
             return
-        away_ms = round((monotonic() - self._began) * 1000)
+        # Who refuses to write may still read: only what was refused shows that it is over.
+        if self._refused is not None and self._refused not in map(_kind, commands):
+            return
         log.info(
             names.STORE_AVAILABLE,
             address=str(self._address),
-            away_ms=away_ms,
+            away_ms=round((monotonic() - self._began) * 1000),
             failures=self._failures,
         )
-        self._began, self._failures = None, 0
+        self._began, self._refused, self._failures = None, None, 0
 
 
 class Node:
@@ -149,14 +158,12 @@ class Node:
                 self._drop_idle()
                 self.outage.failed(error)
             raise unavailable() from error
-        self._note(next((reply for reply in replies if _tells_of_state(reply)), None))
+        for command, reply in zip(commands, replies, strict=True):
+            if _tells_of_state(reply):
+                self.outage.failed(reply, command)
+                return replies
+        self.outage.answered(commands)
         return replies
-
-    def _note(self, error: ResponseError | None) -> None:
-        if error is not None:
-            self.outage.failed(error)
-        else:
-            self.outage.over()
 
     async def aclose(self) -> None:
         """Close the connections; those in use close when they are done with."""
@@ -182,7 +189,7 @@ class Node:
         return replies
 
     async def _connect(self, connection: AbstractConnection) -> None:
-        while True:
+        while not connection.is_connected:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call] # The client has none.
                 if self.address.path:
@@ -192,10 +199,9 @@ class Node:
                 # Nothing was done: it may be tried again. Our own Valkey is being started again.
                 if not self.address.path or self._refused_seconds() > RESTART_SECONDS:
                     raise
+                _close(connection)
                 await asyncio.sleep(RECONNECT_SECONDS)
-            else:
-                self._refused_at = None
-                return
+        self._refused_at = None
 
     def _refused_seconds(self) -> float:
         if self._refused_at is None:
@@ -240,6 +246,11 @@ def reply_of(reply: Any) -> Any:
 def code_of(error: ResponseError) -> str:
     """Return the first word of an error reply, which says its kind."""
     return str(error).partition(" ")[0]
+
+
+def _kind(command: Command) -> Command:
+    """Return what is the same each time a command is run: its name, and a script's."""
+    return tuple(command[:2]) if command[0] in ("EVAL", "EVALSHA") else (command[0],)
 
 
 def _tells_of_state(reply: Any) -> bool:

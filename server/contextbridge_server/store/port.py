@@ -8,6 +8,10 @@ from typing import Any, Protocol, TypeAlias
 Argument: TypeAlias = str | bytes | int | float
 
 
+WITHOUT_ROOM = "#!lua flags=allow-oom\n"
+"""Begins a script that a full store runs too: it adds next to nothing to what is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A Lua script, which Valkey runs as one step.

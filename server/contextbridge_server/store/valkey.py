@@ -1,6 +1,7 @@
 """The store on Valkey: one server or a cluster, shared or embedded."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+import structlog
 from valkey.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
@@ -16,12 +18,16 @@ from valkey.exceptions import (
 )
 
 from ..errors import BridgeError
+from ..telemetry import names
 from .cluster import Cluster, key_of
 from .connections import Address, Command, Node, Options, reply_of
 from .port import Argument, Script
 
 DEFAULT_PORT = 6379
+EVICTION_POLICY = re.compile(rb"maxmemory_policy:([\w-]+)")
 WRONG_CREDENTIALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError)
+
+log = structlog.get_logger()
 
 
 class Servers(Protocol):
@@ -141,11 +147,12 @@ async def _check(nodes: Sequence[Node], time_for_each: timedelta, *, clustered: 
     for node in nodes:
         try:
             deadline = loop.time() + time_for_each.total_seconds()
-            (reply,) = await node.exchange([("HELLO", 2)], deadline)
+            hello, info = await node.exchange([("HELLO", 2), ("INFO", "memory")], deadline)
         except BridgeError as error:
             _check_credentials(error)
             continue
-        _check_mode(reply, clustered=clustered)
+        _check_mode(hello, clustered=clustered)
+        _check_policy(node, info)
         return
 
 
@@ -167,6 +174,13 @@ def _mode(hello: Any) -> Any:
     if not isinstance(hello, list):
         return None
     return dict(zip(hello[::2], hello[1::2], strict=True)).get(b"mode")
+
+
+def _check_policy(node: Node, info: Any) -> None:
+    """Warn of a Valkey that drops what it was given when it is full: contexts would be lost."""
+    found = EVICTION_POLICY.search(info) if isinstance(info, bytes) else None
+    if found and found[1] != b"noeviction":
+        log.warning(names.STORE_EVICTS, address=str(node.address), policy=found[1].decode())
 
 
 def parse(url: str, ca_file: Path | None = None) -> tuple[list[Address], Options]:

@@ -24,6 +24,7 @@ STORE_START_FAILED: Final = "store.start_failed"
 STORE_STOPPED: Final = "store.stopped"
 STORE_UNAVAILABLE: Final = "store.unavailable"
 STORE_AVAILABLE: Final = "store.available"
+STORE_EVICTS: Final = "store.evicts"
 
 # Fields of the canonical line of a call.
 METHOD: Final = "rpc.method"

@@ -114,5 +114,7 @@ def _gemini_part(part: Mapping[str, Any]) -> Json:
 def _media(url: str, otherwise: str) -> Json:
     if found := DATA_URL.fullmatch(url):
         return {"inlineData": {"mimeType": found[1] or otherwise, "data": found[2]}}
-    guessed, _ = mimetypes.guess_type(url)
+    # Without the query, which is no suffix; not strictly, or WebP would be unknown.
+    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    guessed, _ = mimetypes.guess_type(path, strict=False)
     return {"fileData": {"mimeType": guessed or otherwise, "fileUri": url}}

@@ -38,12 +38,13 @@ class AnswerReader:
         return message
 
     def _read_choice(self, choice: Json) -> None:
-        self._is_whole = self._is_whole or bool(choice.get("finish_reason"))
+        # A whole answer may leave its reason out; the last piece of a stream never does.
+        ends = bool(choice.get("finish_reason")) or "message" in choice
+        self._is_whole = self._is_whole or ends
         piece = choice.get("message") or choice.get("delta")
         if not isinstance(piece, dict):
             return
-        if isinstance(piece.get("content"), str):
-            self._content.append(piece["content"])
+        self._content.append(_text(piece, "content"))
         calls = piece.get("tool_calls")
         for place, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, dict):
@@ -55,11 +56,16 @@ class AnswerReader:
             return
         empty: Json = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         known = self._calls.setdefault(index, empty)
-        known["id"] = call.get("id") or known["id"]
+        known["id"] = _text(call, "id") or known["id"]
         function = call.get("function")
         if isinstance(function, dict):
-            known["function"]["name"] = function.get("name") or known["function"]["name"]
-            known["function"]["arguments"] += function.get("arguments") or ""
+            known["function"]["name"] = _text(function, "name") or known["function"]["name"]
+            known["function"]["arguments"] += _text(function, "arguments")
+
+
+def _text(value: Json, member: str) -> str:
+    text = value.get(member)
+    return text if isinstance(text, str) else ""
 
 
 def messages_asked(request: UpstreamRequest) -> list[Json]:

@@ -90,7 +90,8 @@ class CachedContentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCachedContents(self, request, context):
-        """Lists cached contents' metadata.
+        """Lists the metadata of the cached contents that are the caller's to see. What is another
+        tenant's is left out, so a page may hold fewer than asked for, or none, and have a next one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,9 @@ class CachedContentServiceStub:
     GetCachedContent: _grpc.UnaryUnaryMultiCallable[_cached_content_service_pb2.GetCachedContentRequest, _cached_content_service_pb2.GetCachedContentResponse]
     """Returns a cached content's metadata; its content cannot be read back."""
     ListCachedContents: _grpc.UnaryUnaryMultiCallable[_cached_content_service_pb2.ListCachedContentsRequest, _cached_content_service_pb2.ListCachedContentsResponse]
-    """Lists cached contents' metadata."""
+    """Lists the metadata of the cached contents that are the caller's to see. What is another
+    tenant's is left out, so a page may hold fewer than asked for, or none, and have a next one.
+    """
     UpdateCachedContent: _grpc.UnaryUnaryMultiCallable[_cached_content_service_pb2.UpdateCachedContentRequest, _cached_content_service_pb2.UpdateCachedContentResponse]
     """Changes when a cached content ends. Nothing else can be changed."""
     DeleteCachedContent: _grpc.UnaryUnaryMultiCallable[_cached_content_service_pb2.DeleteCachedContentRequest, _cached_content_service_pb2.DeleteCachedContentResponse]
@@ -68,7 +70,9 @@ class CachedContentServiceAsyncStub(CachedContentServiceStub):
     GetCachedContent: _aio.UnaryUnaryMultiCallable[_cached_content_service_pb2.GetCachedContentRequest, _cached_content_service_pb2.GetCachedContentResponse]  # type: ignore[assignment]
     """Returns a cached content's metadata; its content cannot be read back."""
     ListCachedContents: _aio.UnaryUnaryMultiCallable[_cached_content_service_pb2.ListCachedContentsRequest, _cached_content_service_pb2.ListCachedContentsResponse]  # type: ignore[assignment]
-    """Lists cached contents' metadata."""
+    """Lists the metadata of the cached contents that are the caller's to see. What is another
+    tenant's is left out, so a page may hold fewer than asked for, or none, and have a next one.
+    """
     UpdateCachedContent: _aio.UnaryUnaryMultiCallable[_cached_content_service_pb2.UpdateCachedContentRequest, _cached_content_service_pb2.UpdateCachedContentResponse]  # type: ignore[assignment]
     """Changes when a cached content ends. Nothing else can be changed."""
     DeleteCachedContent: _aio.UnaryUnaryMultiCallable[_cached_content_service_pb2.DeleteCachedContentRequest, _cached_content_service_pb2.DeleteCachedContentResponse]  # type: ignore[assignment]
@@ -106,7 +110,9 @@ class CachedContentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cached_content_service_pb2.ListCachedContentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cached_content_service_pb2.ListCachedContentsResponse, _abc.Awaitable[_cached_content_service_pb2.ListCachedContentsResponse]]:
-        """Lists cached contents' metadata."""
+        """Lists the metadata of the cached contents that are the caller's to see. What is another
+        tenant's is left out, so a page may hold fewer than asked for, or none, and have a next one.
+        """
 
     @_abc_1.abstractmethod
     def UpdateCachedContent(

@@ -173,7 +173,7 @@ class Context(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """The binding's life, as upstream granted it."""
+        """The life of the next binding: what upstream granted the first, or what an update asked for."""
 
     @_builtins.property
     def truncation_strategy(self) -> Global___TruncationStrategy:

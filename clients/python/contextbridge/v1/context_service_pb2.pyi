@@ -119,7 +119,8 @@ class CreateContextRequest(_message.Message):
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
         """Optional. How long after its last use the context can still be brought back, above 0 and at
-        most 3,650 days; after that it and its content are gone, a binding that is still live with it.
+        most 3,650 days; after that it and its content are gone. A binding that upstream still holds
+        then lapses by itself, and is charged for until it does.
         Unset means the server's setting, or `ttl` where that is longer.
         Not with RECOVERY_NEVER. Without a store: UNIMPLEMENTED (STORE_REQUIRED).
         """

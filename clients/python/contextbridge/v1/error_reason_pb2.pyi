@@ -41,7 +41,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status UNIMPLEMENTED; a retry does not help.
     """
     ERROR_REASON_STORE_REQUIRED: _ErrorReason.ValueType  # 4
-    """The call needs stored contexts, and this server keeps no store.
+    """The call needs what only a store can keep, and this server has none.
 
     Status UNIMPLEMENTED; a retry does not help.
     """
@@ -186,7 +186,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status NOT_FOUND; a retry does not help.
     """
     ERROR_REASON_CACHE_NOT_FOUND: _ErrorReason.ValueType  # 32
-    """No such cached content upstream: never made, ended, deleted, or another account's.
+    """No such cached content: never made, ended, deleted, or another tenant's or account's.
 
     Status NOT_FOUND; a retry does not help.
     """
@@ -196,7 +196,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status NOT_FOUND; a retry does not help.
     """
     ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 34
-    """No such file upstream: never made, ended, deleted, or another account's.
+    """No such file: never made, ended, deleted, or another tenant's or account's.
 
     Status NOT_FOUND; a retry does not help.
     """
@@ -276,8 +276,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status UNKNOWN; a retry does not help.
     """
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 50
-    """The server's store is away, and the call cannot do without it. Nothing was paid for, unless the
-    call had begun to answer.
+    """The server's store is away, and the call cannot do without it. Upstream was not asked, unless
+    the store went away in the midst of the call and stayed away.
 
     Status UNAVAILABLE; a retry can help.
     """
@@ -337,7 +337,7 @@ ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 3
 Status UNIMPLEMENTED; a retry does not help.
 """
 ERROR_REASON_STORE_REQUIRED: ErrorReason.ValueType  # 4
-"""The call needs stored contexts, and this server keeps no store.
+"""The call needs what only a store can keep, and this server has none.
 
 Status UNIMPLEMENTED; a retry does not help.
 """
@@ -482,7 +482,7 @@ lapsed, deleted, or another account's.
 Status NOT_FOUND; a retry does not help.
 """
 ERROR_REASON_CACHE_NOT_FOUND: ErrorReason.ValueType  # 32
-"""No such cached content upstream: never made, ended, deleted, or another account's.
+"""No such cached content: never made, ended, deleted, or another tenant's or account's.
 
 Status NOT_FOUND; a retry does not help.
 """
@@ -492,7 +492,7 @@ ERROR_REASON_CACHE_EXPIRED: ErrorReason.ValueType  # 33
 Status NOT_FOUND; a retry does not help.
 """
 ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 34
-"""No such file upstream: never made, ended, deleted, or another account's.
+"""No such file: never made, ended, deleted, or another tenant's or account's.
 
 Status NOT_FOUND; a retry does not help.
 """
@@ -572,8 +572,8 @@ ERROR_REASON_UPSTREAM_UNKNOWN: ErrorReason.ValueType  # 49
 Status UNKNOWN; a retry does not help.
 """
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 50
-"""The server's store is away, and the call cannot do without it. Nothing was paid for, unless the
-call had begun to answer.
+"""The server's store is away, and the call cannot do without it. Upstream was not asked, unless
+the store went away in the midst of the call and stayed away.
 
 Status UNAVAILABLE; a retry can help.
 """

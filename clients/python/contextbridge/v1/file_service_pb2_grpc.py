@@ -88,7 +88,8 @@ class FileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFiles(self, request, context):
-        """Lists files' metadata.
+        """Lists the metadata of the files that are the caller's to see. What is another tenant's is left
+        out, so a page may hold fewer than asked for, or none, and have a next one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

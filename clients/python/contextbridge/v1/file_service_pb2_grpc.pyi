@@ -48,7 +48,9 @@ class FileServiceStub:
     GetFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_service_pb2.GetFileResponse]
     """Returns a file's metadata."""
     ListFiles: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]
-    """Lists files' metadata."""
+    """Lists the metadata of the files that are the caller's to see. What is another tenant's is left
+    out, so a page may hold fewer than asked for, or none, and have a next one.
+    """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]
     """Deletes a file."""
 
@@ -72,7 +74,9 @@ class FileServiceAsyncStub(FileServiceStub):
     GetFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_service_pb2.GetFileResponse]  # type: ignore[assignment]
     """Returns a file's metadata."""
     ListFiles: _aio.UnaryUnaryMultiCallable[_file_service_pb2.ListFilesRequest, _file_service_pb2.ListFilesResponse]  # type: ignore[assignment]
-    """Lists files' metadata."""
+    """Lists the metadata of the files that are the caller's to see. What is another tenant's is left
+    out, so a page may hold fewer than asked for, or none, and have a next one.
+    """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.DeleteFileRequest, _file_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """Deletes a file."""
 
@@ -111,7 +115,9 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.ListFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_file_service_pb2.ListFilesResponse, _abc.Awaitable[_file_service_pb2.ListFilesResponse]]:
-        """Lists files' metadata."""
+        """Lists the metadata of the files that are the caller's to see. What is another tenant's is left
+        out, so a page may hold fewer than asked for, or none, and have a next one.
+        """
 
     @_abc_1.abstractmethod
     def DeleteFile(
