@@ -25,6 +25,8 @@ from contextbridge_server.app import running_server
 from contextbridge_server.settings import Settings
 from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 
+pytest_plugins = ["valkey_engines"]
+
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
 GRPCURL_VERSION = "v1.9.4"

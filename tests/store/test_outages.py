@@ -248,6 +248,19 @@ async def test_wrong_credentials_stop_the_start(running_server, open_store):
             assert await store.execute("GET", "key") is None
 
 
+async def test_a_user_who_may_not_look_at_the_server_is_no_outage(running_server, open_store):
+    async with running_server() as server:
+        await server.command(
+            "ACL", "SETUSER", "bridge", "on", ">pw", "~*", "+@all", "-info", "-hello"
+        )
+
+        with capture_logs() as logs:
+            async with open_store(f"valkey://bridge:pw@127.0.0.1:{server.port}") as store:
+                await store.execute("SET", "key", "value")
+
+    assert logs == []
+
+
 async def test_credentials_that_no_longer_hold_are_no_secret_in_the_log(running_server, open_store):
     async with running_server("--requirepass", PASSWORD) as server:
         url = f"valkey://:{QUOTED}@127.0.0.1:{server.port}"

@@ -137,12 +137,15 @@ class Node:
         self._closed = False
         self._refused_at: float | None = None
 
-    async def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], deadline: float, *, looking: bool = False
+    ) -> list[Any]:
         """Send commands in one go; return their replies, errors among them.
 
         Args:
             commands: The commands.
             deadline: When to give up, by the loop's clock.
+            looking: The store does without their replies: that one is refused is no outage.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE: they did not reach Valkey, or the replies did not come.
@@ -159,7 +162,7 @@ class Node:
                 self.outage.failed(error)
             raise unavailable() from error
         for command, reply in zip(commands, replies, strict=True):
-            if _tells_of_state(reply):
+            if _tells_of_state(reply) and not looking:
                 self.outage.failed(reply, command)
                 return replies
         self.outage.answered(commands)

@@ -147,7 +147,8 @@ async def _check(nodes: Sequence[Node], time_for_each: timedelta, *, clustered: 
     for node in nodes:
         try:
             deadline = loop.time() + time_for_each.total_seconds()
-            hello, info = await node.exchange([("HELLO", 2), ("INFO", "memory")], deadline)
+            asked = [("HELLO", 2), ("INFO", "memory")]
+            hello, info = await node.exchange(asked, deadline, looking=True)
         except BridgeError as error:
             _check_credentials(error)
             continue
