@@ -192,7 +192,9 @@ class ContextUse:
         if binding is None:
             # Without content there is nothing to make one from for another upstream account.
             raise BridgeError(
-                pb.ERROR_REASON_CONTEXT_NOT_FOUND, "The context's binding is another account's."
+                pb.ERROR_REASON_CONTEXT_NOT_FOUND,
+                "The context's binding is another account's.",
+                metadata={"contextId": self._place.id},
             )
         return binding
 

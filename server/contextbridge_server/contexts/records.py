@@ -102,6 +102,16 @@ if ARGV[10] ~= '' then
     if not oldest then break end
     bytes = redis.call('HINCRBY', KEYS[1], 'turn_bytes', -#oldest)
   end
+  -- Other accounts' bindings, and those that are being made, do not know the turn.
+  redis.call('HINCRBY', KEYS[1], 'restore_token', 1)
+  local state = redis.call('HGETALL', KEYS[1])
+  for place = 1, #state, 2 do
+    local field, ends = state[place], tonumber(state[place + 1])
+    local is_other = field:find('^expires:') and field ~= 'expires:' .. ARGV[1]
+    if is_other and not (ends and ends < tonumber(ARGV[4])) then
+      redis.call('HSET', KEYS[1], field, ARGV[4])
+    end
+  end
 end
 if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. ARGV[1]) == ARGV[2] then
   redis.call('HSET', KEYS[1], 'expires:' .. ARGV[1], ARGV[3])

@@ -12,12 +12,9 @@ from contextbridge import v1 as pb
 
 from ..errors import BridgeError
 from ..tasks import beside
+from .leases import LIFE, RENEWALS_PER_LIFE
 from .patience import patiently, waits
 from .port import WITHOUT_ROOM, Script, Store
-
-LIFE = timedelta(seconds=10)
-"""How long a claim blocks others after its maker died."""
-RENEWALS_PER_LIFE = 4
 
 CLAIM = Script("""
 local state = redis.call('HMGET', KEYS[1], 'digest', 'answer')

@@ -16,7 +16,7 @@ from ..tasks import beside
 from .port import WITHOUT_ROOM, Script, Store
 
 LIFE = timedelta(seconds=10)
-"""How long a lease blocks others after its holder died."""
+"""How long a lease, or a claim, blocks others after its holder died."""
 RENEWALS_PER_LIFE = 4
 
 ACQUIRE = Script(

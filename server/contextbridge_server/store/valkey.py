@@ -147,7 +147,7 @@ async def _check(nodes: Sequence[Node], time_for_each: timedelta, *, clustered: 
     for node in nodes:
         try:
             deadline = loop.time() + time_for_each.total_seconds()
-            asked = [("HELLO", 2), ("INFO", "memory")]
+            asked: list[Command] = [("HELLO", 2), ("INFO", "memory")]
             hello, info = await node.exchange(asked, deadline, looking=True)
         except BridgeError as error:
             _check_credentials(error)
