@@ -173,8 +173,8 @@ class Settings(BaseSettings):
 
     store_fsync: Literal["always", "everysec", "no"] = "everysec"
     """When the embedded store flushes its append-only file to the disk: before each reply, every
-    second, or when the system likes. What was not flushed is lost if the machine fails, not if the
-    process does."""
+    second, or when the system likes. What was not flushed is lost if the machine fails; if Valkey
+    itself is killed, at most what waited for a slow flush is (`everysec`: up to two seconds)."""
 
     store_timeout: Duration = timedelta(seconds=2)
     """Longest wait for the store."""

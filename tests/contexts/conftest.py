@@ -30,7 +30,6 @@ def stored_fixture(engine: Any, bridge: Callable[..., Any]) -> Callable[..., Any
 
 
 ARK = "Doubao-1.5-pro-32k"
-GEMINI = "gemini-2.5-flash"
 PREFIX = "You keep the lighthouse at Oban."
 WAYS = ("chat", "stream", "generate", "stream_generate", "count")
 """How a call uses a context; all but the first two only where the model is of the Gemini kind."""
@@ -143,6 +142,9 @@ class Client:
     async def stream(self, context: Any, text: str = "Hello", **fields: Any) -> Answer:
         """Chat, and read the answer's events."""
         events = [e async for e in self.call("ChatWithContext", chatting(context, text, **fields))]
+        kinds = [event.WhichOneof("event") for event in events]
+        assert (kinds[0], kinds[-1]) == ("started", "completed")
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
         done = events[-1].completed
         text = "".join(event.content.text for event in events)
         return Answer(text, done.billed_usage, done.context)

@@ -153,9 +153,7 @@ async def test_a_request_id_of_what_was_refused_is_free(client, failure):
 
 
 @ONE_STORE
-async def test_who_waits_for_a_create_that_fails_tries_next(
-    clients, between, held_creates, failure, asked
-):
+async def test_who_waits_for_a_create_that_fails_tries_next(clients, between, held_creates, asked):
     arrived, go_on = held_creates
     async with clients(upstream=between.url, retry_max_attempts=1) as client:
         failing = f"{GEMINI}+server-error-once"
@@ -173,7 +171,7 @@ async def test_who_waits_for_a_create_that_fails_tries_next(
 
 @pytest.mark.parametrize("leaves", ["cancelled", "late"])
 async def test_who_leaves_and_asks_again_gets_what_was_made(
-    leaves, clients, between, held_creates, requests, gateway, asked
+    leaves, clients, between, held_creates, requests, asked
 ):
     arrived, go_on = held_creates
     async with clients(upstream=between.url) as client:
@@ -403,7 +401,7 @@ async def test_what_was_deleted_or_has_lapsed_is_not_reused(client, brief_lives,
 
 
 @pytest.mark.parametrize("mode", [pb.CONTEXT_MODE_UNSPECIFIED, pb.CONTEXT_MODE_SESSION])
-async def test_a_session_is_reused_until_its_first_turn(mode, client, asked):
+async def test_a_session_is_reused_until_its_first_turn(mode, client):
     first = await client.made(ARK, mode=mode, **IDENTICAL)
     untouched = await client.create(ARK, mode=mode, **IDENTICAL)
     await client.chat(first, "One.")
@@ -429,7 +427,7 @@ async def test_a_session_is_not_reused_while_its_first_turn_is_made(client, gate
 
 
 @ONE_STORE
-async def test_a_fixed_prefix_is_reused_after_its_calls(client, asked):
+async def test_a_fixed_prefix_is_reused_after_its_calls(client):
     for model in MODELS:
         first = await client.made(model, **IDENTICAL, **FIXED)
         await client.chat(first)

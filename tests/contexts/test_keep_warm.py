@@ -114,7 +114,7 @@ async def test_what_keeping_warm_costs_is_bounded_by_the_day(clients, gateway, m
 
 
 @ONE_STORE
-async def test_an_extension_that_fails_harms_no_call(clients, between, monkeypatch, gateway):
+async def test_an_extension_that_fails_harms_no_call(clients, between, monkeypatch):
     monkeypatch.setattr("contextbridge_server.contexts.warmth.LATE", 1)
     async with clients(upstream=between.url, keep_warm=True, retry_max_attempts=1) as client:
         context = await client.made(GEMINI, ttl=600)

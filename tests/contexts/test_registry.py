@@ -72,6 +72,10 @@ async def is_missing(client, context):
     return await call.code() == grpc.StatusCode.NOT_FOUND
 
 
+async def lives_of(engine, context):
+    return [life for found in await engine.each("EVAL", LIVES, 0, context.id) for life in found]
+
+
 async def keys_of(engine):
     return sorted(key.decode() for keys in await engine.each("KEYS", "*") for key in keys)
 
@@ -267,7 +271,7 @@ async def test_a_ttl_moves_the_end_of_a_gemini_binding_upstream(client, gateway,
     assert still(await client.get(context)) == still(changed)
 
 
-async def test_an_expire_time_moves_it_too(client, gateway, asked):
+async def test_an_expire_time_moves_it_too(client, asked):
     context = await client.made(GEMINI, ttl=300)
     asked()
     end = datetime.now(UTC) + timedelta(hours=3)
@@ -307,7 +311,7 @@ async def test_a_use_moves_an_ark_bindings_end_as_upstream_does_whatever_the_nex
 
 @ONE_STORE
 async def test_a_ttl_of_a_cold_context_is_for_its_next_binding(
-    client, gateway, asked, brief_lives, eventually
+    client, asked, brief_lives, eventually
 ):
     context = await client.made(GEMINI)
     await eventually(lambda: is_cold(client, context))
@@ -427,9 +431,23 @@ async def test_a_call_that_ends_does_not_undo_a_change(client, gateway, engine):
 
     assert (await client.get(context)).retention.seconds == 6000
     # What is stored of it lives as long.
-    lives = [life for found in await engine.each("EVAL", LIVES, 0, context.id) for life in found]
+    lives = await lives_of(engine, context)
     assert len(lives) == len(("record", "content"))
     assert min(lives) > 5_000_000
+
+
+async def test_a_call_that_ends_does_not_cut_a_life_that_was_raised_meanwhile(
+    client, gateway, engine
+):
+    context = await client.made(GEMINI, ttl=60, recovery=pb.RECOVERY_NEVER)
+
+    call = asyncio.create_task(client.chat(context, model=f"{GEMINI}+delay=0.2"))
+    await gateway.wait_for_open(1)
+    await client.update(context, ttl=seconds(6000))
+    await call
+
+    (life,) = await lives_of(engine, context)
+    assert life > 5_000_000
 
 
 @ONE_STORE
@@ -596,7 +614,7 @@ async def test_use_prolongs_retention(client):
 
 @ONE_STORE
 async def test_a_context_that_is_not_restored_ends_with_its_binding(
-    client, failure, eventually, brief_lives
+    client, eventually, brief_lives
 ):
     contexts = [await client.made(model, recovery=pb.RECOVERY_NEVER) for model in MODELS]
 

@@ -310,7 +310,7 @@ async def test_calls_on_what_is_no_session_do_not_wait(client, gateway):
 
 
 @ONE_STORE
-async def test_sessions_do_not_wait_for_one_another(client, gateway, holding):
+async def test_sessions_do_not_wait_for_one_another(client, holding):
     session, other = [await client.made(ARK, **SESSION) for _ in range(2)]
     held = await holding(client, session)
 
@@ -320,7 +320,7 @@ async def test_sessions_do_not_wait_for_one_another(client, gateway, holding):
 
 
 async def test_who_waits_past_a_deadline_is_told_and_the_session_goes_on(
-    clients, gateway, holding, requests, asked
+    clients, holding, requests, asked
 ):
     async with clients() as first, clients() as second:
         session = await first.made(ARK, **SESSION)
@@ -353,7 +353,7 @@ async def test_a_caller_who_leaves_gives_the_session_to_the_next(way, clients, h
     assert sorted(answer.text.split("(turn ")[1] for answer in answers) == ["1)", "2)"]
 
 
-async def test_a_caller_who_leaves_at_any_moment_never_blocks_the_session(client, gateway):
+async def test_a_caller_who_leaves_at_any_moment_never_blocks_the_session(client):
     session = await client.made(ARK, **SESSION)
     for number in range(25):
         call = asyncio.create_task(client.chat(session))

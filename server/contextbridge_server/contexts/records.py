@@ -36,15 +36,17 @@ SAMPLE = 4
 one each, so that the list cannot grow with what is dead."""
 
 KEEP = """
-local function keep(now, otherwise)
-  local used, retention = unpack(redis.call('HMGET', KEYS[1], 'used', 'retention'))
-  local life = otherwise
-  if retention ~= '' then life = math.max(used + retention - now, 1000) end
+local function keep(account, now, otherwise)
+  local used, retention, expires =
+    unpack(redis.call('HMGET', KEYS[1], 'used', 'retention', 'expires:' .. account))
+  local ends = tonumber(retention ~= '' and used + retention or expires or '')
+  local life = ends and math.max(ends - now, 1000) or otherwise
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, life) end
 end
 """
 """Begins scripts that keep a context's keys as long as its record says now, which another call may
-have changed since this one read it; `otherwise` is for what has no retention."""
+have changed since this one read it: for its retention, or as long as its binding; `otherwise` is
+for a binding whose end upstream did not say."""
 
 ADD = Script("""
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
@@ -121,7 +123,7 @@ redis.call('HINCRBY', KEYS[1], 'calls', 1)
 for place, field in ipairs({'prompt_tokens', 'cached_tokens', 'completion_tokens', 'inlined'}) do
   if ARGV[5 + place] ~= '0' then redis.call('HINCRBY', KEYS[1], field, ARGV[5 + place]) end
 end
-keep(ARGV[4], ARGV[5])
+keep(ARGV[1], ARGV[4], ARGV[5])
 return 1
 """
 )
@@ -140,12 +142,23 @@ if ARGV[5] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. account) == A
   redis.call('HSET', KEYS[1], 'expires:' .. account, ARGV[5])
 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 6))
-keep(ARGV[1], ARGV[2])
+keep(account, ARGV[1], ARGV[2])
 return 1
 """
 )
 """KEYS: record, content, turns. ARGV: now, life, account, upstream id, its new expiry ('' leaves
 it), fields and values. -1 where the context is gone."""
+
+DELETE = Script(
+    WITHOUT_ROOM
+    + """
+local record = redis.call('HGETALL', KEYS[1])
+redis.call('UNLINK', unpack(KEYS))
+return record
+"""
+)
+"""KEYS: record first, then all else of a context. What the record was: a binding that was made at
+the last moment is in it."""
 
 SPEND = Script(
     WITHOUT_ROOM
@@ -427,12 +440,12 @@ class ContextRecords:
             return self._vault.open(sealed, label)
         return await asyncio.to_thread(self._vault.open, sealed, label)
 
-    async def delete(self, place: Place) -> bool:
-        """Delete a context and all that was stored of it; False where there was none."""
+    async def delete(self, place: Place) -> ContextRecord | None:
+        """Delete a context and all that was stored of it; return what it was, if it was there."""
         parts = ("record", "content", "turns", "restore", "turn")
-        deleted = await self._store.execute("UNLINK", *(place.key(part) for part in parts))
+        reply = await self._store.run(DELETE, [place.key(part) for part in parts])
         await self._unlist([place])
-        return bool(deleted)
+        return _record(place, reply) if reply else None
 
 
 def not_found(context_id: str) -> BridgeError:

@@ -38,6 +38,9 @@ from .statistics import Counters
 from .upstream_names import named_context
 from .warmth import extend
 
+TOLERATED_SHARE = 0.1
+"""Of a life that is asked for: a reused binding may have so much less of it left."""
+
 
 class Contexts(Protocol):
     """What ContextService does beside answering."""
@@ -362,11 +365,11 @@ class Registry:
             BridgeError: CONTEXT_NOT_FOUND, STORE_UNAVAILABLE.
         """
         place = asker.place(request.id)
-        record = await self._loaded(place)
-        if not await self._records.delete(place):
+        deleted = await self._records.delete(place) if is_ours(place.id) else None
+        if deleted is None:
             raise not_found(place.id)
-        if record.binding is not None:
-            await self._bindings.discard(record.binding, asker)
+        if deleted.binding is not None:
+            await self._bindings.discard(deleted.binding, asker)
 
     async def _loaded(self, place: Place) -> ContextRecord:
         record = await self._records.load(place) if is_ours(place.id) else None
@@ -441,10 +444,13 @@ def _is_reusable(record: ContextRecord, now: datetime) -> bool:
 
 
 def _raises(record: ContextRecord, asked: timedelta, now: datetime) -> bool:
-    """Tell whether a request asks for a longer life than a context's binding has."""
+    """Tell whether a request asks for a longer life than a context's binding has.
+
+    A fixed end that is a little early will do: else each of many equal requests would move it.
+    """
     binding = record.binding
     if binding is not None and binding.is_cached_content and binding.expires is not None:
-        return now + asked > binding.expires
+        return now + asked - binding.expires > asked * TOLERATED_SHARE
     return record.ttl is not None and asked > record.ttl
 
 

@@ -13,7 +13,7 @@ from contextbridge import v1 as pb
 from ..errors import BridgeError
 from ..tasks import beside
 from .leases import LIFE, RENEWALS_PER_LIFE
-from .patience import patiently, waits
+from .patience import A_MOMENT, patiently, waits
 from .port import WITHOUT_ROOM, Script, Store
 
 CLAIM = Script("""
@@ -113,16 +113,17 @@ class Claims:
         """
         maker = secrets.token_hex(8)
         async for _ in waits():
-            reply = await self._store.run(CLAIM, (key,), digest, maker, _ms(LIFE))
-            match reply:
-                case [b"MINE"]:
-                    async with self._kept(key, maker):
+            async with self._given_up_on_failure(key, maker):
+                reply = await self._store.run(CLAIM, (key,), digest, maker, _ms(LIFE))
+                if reply == [b"MINE"]:
+                    async with beside(self._renew(key, maker)):
                         made = await make()
                         finish = partial(
                             self._store.run, FINISH, (key,), maker, digest, made, _ms(life)
                         )
                         await patiently(finish)
                     return Claimed(made, is_first=True)
+            match reply:
                 case [b"DONE", answer]:
                     return Claimed(answer, is_first=False)
                 case [b"OTHER"]:
@@ -141,11 +142,10 @@ class Claims:
         await self._store.run(FORGET, (key,), answer)
 
     @asynccontextmanager
-    async def _kept(self, key: str, maker: str) -> AsyncIterator[None]:
-        """Keep a claim from lapsing while its answer is made; give it up where that fails."""
+    async def _given_up_on_failure(self, key: str, maker: str) -> AsyncIterator[None]:
+        """Give up a claim, or what may have become one, where its answer is not made."""
         try:
-            async with beside(self._renew(key, maker)):
-                yield
+            yield
         except BaseException:
             await self._abandon(key, maker)
             raise
@@ -161,7 +161,7 @@ class Claims:
 
     async def _abandon(self, key: str, maker: str) -> None:
         try:
-            await self._store.run(ABANDON, (key,), maker)
+            await patiently(lambda: self._store.run(ABANDON, (key,), maker), A_MOMENT)
         except BridgeError:
             # It lapses by itself.
             return

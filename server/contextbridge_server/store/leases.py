@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from ..errors import BridgeError
 from ..tasks import beside
+from .patience import A_MOMENT, patiently
 from .port import WITHOUT_ROOM, Script, Store
 
 LIFE = timedelta(seconds=10)
@@ -123,7 +124,7 @@ class Leases:
 
     async def _release(self, lease: Lease, token: int) -> None:
         try:
-            await self._store.run(RELEASE, (lease.key,), token)
+            await patiently(lambda: self._store.run(RELEASE, (lease.key,), token), A_MOMENT)
         except BridgeError:
             # It lapses by itself.
             return

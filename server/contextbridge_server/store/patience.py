@@ -16,6 +16,9 @@ FIRST_WAIT = timedelta(milliseconds=5)
 LONGEST_WAIT = timedelta(milliseconds=100)
 PATIENCE = timedelta(seconds=15)
 """How long what must not be lost is tried to be written: the time that a store needs to restart."""
+A_MOMENT = timedelta(seconds=1)
+"""How long what lapses by itself is tried to be given up: a store that restarts shall not keep
+others waiting until then."""
 
 
 async def waits() -> AsyncIterator[None]:
@@ -28,7 +31,9 @@ async def waits() -> AsyncIterator[None]:
         pause = min(pause * 2, LONGEST_WAIT.total_seconds())
 
 
-async def patiently(write: Callable[[], Awaitable[Result]]) -> Result:
+async def patiently(
+    write: Callable[[], Awaitable[Result]], patience: timedelta = PATIENCE
+) -> Result:
     """Repeat a write while the store is away, for what upstream was paid for already.
 
     The write must bear to be done twice: what was sent before the store went away may be done.
@@ -37,7 +42,7 @@ async def patiently(write: Callable[[], Awaitable[Result]]) -> Result:
         BridgeError: STORE_UNAVAILABLE, after a long while; STORE_FULL.
     """
     loop = asyncio.get_running_loop()
-    give_up = loop.time() + PATIENCE.total_seconds()
+    give_up = loop.time() + patience.total_seconds()
     async for _ in waits():
         try:
             return await write()
