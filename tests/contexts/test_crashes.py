@@ -19,8 +19,8 @@ from contextbridge import v1 as pb
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
-KILLS = 4
-TURNS = 50
+KILLS = 8
+TURNS = 100
 
 
 @pytest.fixture(name="directory")
@@ -84,41 +84,54 @@ async def test_a_killed_server_finds_contexts_turns_and_request_ids_again(server
         created = await client.create(ARK, request_id="once")
         for text in ("Trim the lamps.", "Mind the fog.", "Ring the bell."):
             await client.chat(created.context, text)
+            gateway.expire()
         before = await client.get(created.context)
         os.kill(pid, signal.SIGKILL)
 
     async with server() as (_, client):
         after = await client.get(created.context)
         again = await client.create(ARK, request_id="once")
-        gateway.expire()
         recalled = [await client.chat(after, f"recall turn {n}") for n in (1, 2, 3)]
 
     assert (after.id, after.create_time) == (before.id, before.create_time)
-    assert after.statistics.call_count == before.statistics.call_count == 3
+    for context in (after, before):
+        context.statistics.ClearField("token_hours")
+    assert after.statistics == before.statistics
+    assert (after.statistics.call_count, after.statistics.restore_count) == (3, 2)
     assert again == created
     assert [answer.text for answer in recalled] == [
         "Trim the lamps.",
         "Mind the fog.",
         "Ring the bell.",
     ]
-    assert len(creates(gateway)) == 2  # The first, and the one that healed.
+    assert len(creates(gateway)) == 4  # The first, and those that healed.
 
 
-async def test_a_server_killed_in_a_call_blocks_its_session_no_longer_than_a_lease(server, gateway):
+async def test_a_server_killed_in_calls_blocks_others_no_longer_than_a_lease(server, gateway):
+    slow = f"{ARK}+delay=2"
     async with server() as (pid, client):
         session = await client.made(ARK)
         await client.chat(session, "Trim the lamps.")
-        cut = asyncio.create_task(client.chat(session, "Mind the fog.", model=f"{ARK}+delay=30"))
-        await gateway.wait_for_open(1)
+        cut = [
+            asyncio.create_task(client.chat(session, "Mind the fog.", model=slow)),
+            asyncio.create_task(client.create(slow, request_id="once")),
+        ]
+        await gateway.wait_for_open(len(cut))
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(grpc.aio.AioRpcError):
-            await cut
+        ends = await asyncio.gather(*cut, return_exceptions=True)
 
     async with server() as (_, client):
-        async with asyncio.timeout(15):
-            answer = await client.chat(session, "recall turn 1")
+        async with asyncio.timeout(20):
+            answer, made, again = await asyncio.gather(
+                client.chat(session, "recall turn 1"),
+                *(client.create(slow, request_id="once") for _ in range(2)),
+            )
+        listed = await client.list()
 
+    assert [end.code() for end in ends] == [grpc.StatusCode.UNAVAILABLE] * 2
     assert answer.text == "Trim the lamps."
+    assert again == made
+    assert [context.id for context in listed.contexts] == [made.context.id, session.id]
 
 
 async def test_a_killed_server_leaves_no_store_behind(server, valkeys, eventually):
@@ -145,10 +158,11 @@ async def test_the_next_server_takes_the_store_over_from_a_killed_one(server, va
         assert len(valkeys()) == 1
         os.kill(first, signal.SIGKILL)
 
-        found = await until_served(lambda: other.get(context))
+        async with asyncio.timeout(5):
+            answer = await until_served(lambda: other.chat(context, "Who keeps the light?"))
         await eventually(lambda: len(valkeys()) == 1)
 
-    assert found.id == context.id
+    assert "lighthouse" in answer.text
 
 
 async def test_a_stream_that_needs_no_store_outlives_it(server, gateway, valkeys, eventually):
@@ -168,7 +182,8 @@ async def test_a_stream_that_needs_no_store_outlives_it(server, gateway, valkeys
     assert again.id == fixed.id
 
 
-@pytest.mark.parametrize("fsync", ["always", "everysec"])
+# Not `everysec`: while a flush is slow, it keeps what was acknowledged in memory for a moment.
+@pytest.mark.parametrize("fsync", ["always", "no"])
 async def test_nothing_acknowledged_is_lost_when_the_store_is_killed(
     fsync, server, valkeys, gateway
 ):
@@ -199,6 +214,7 @@ async def test_nothing_acknowledged_is_lost_when_the_store_is_killed(
         await until_served(lambda: client.chat(session, "And now?"))
 
     assert [context.id for context in found] == list(kept)
+    assert len(creates(gateway)) == TURNS + 2  # The session's two among them.
     told = [m["content"] for m in creates(gateway)[-1].json["messages"] if m["role"] == "user"]
-    # A turn whose call was told that the store was away was asked again, and may be there twice.
-    assert list(dict.fromkeys(told)) == [f"turn {number}" for number in range(TURNS)]
+    # A call that was told that the store was away has left no turn, so that none is there twice.
+    assert told == [f"turn {number}" for number in range(TURNS)]

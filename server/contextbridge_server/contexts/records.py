@@ -116,7 +116,9 @@ if ARGV[10] ~= '' then
   end
 end
 if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'upstream_id:' .. ARGV[1]) == ARGV[2] then
-  redis.call('HSET', KEYS[1], 'expires:' .. ARGV[1], ARGV[3])
+  -- Calls do not end in the order in which they began.
+  local ends = tonumber(redis.call('HGET', KEYS[1], 'expires:' .. ARGV[1])) or 0
+  redis.call('HSET', KEYS[1], 'expires:' .. ARGV[1], math.max(ends, ARGV[3]))
 end
 redis.call('HSET', KEYS[1], 'used', ARGV[4])
 redis.call('HINCRBY', KEYS[1], 'calls', 1)

@@ -1,0 +1,1402 @@
+"""Random sequences of calls, expiries and crashes, against a simple model of what was acknowledged.
+
+An example is a list of steps. They are done one by one on two bridges that share a data directory,
+by three tenants. The model knows of each context what its owner knows: its text, its turns, its
+name. Whatever expired or broke in between, what is answered is what the model says.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import gateway_emulator
+from contextbridge import v1 as pb
+from contextbridge_server import app
+from contextbridge_server.errors import BridgeError
+from contextbridge_server.store import claims, embedded, leases
+from contextbridge_server.store.connections import unavailable
+from contextbridge_server.store.valkey import opened_store
+from contextbridge_server.translate import families
+from gateway_emulator.config import Config
+
+ARK = "Doubao-1.5-pro-32k"
+GEMINI = "gemini-2.5-flash"
+TENANTS = ("acme", "bolt", "core")
+KEY = "sk-test"
+OPENING = "Good morning."
+QUOTED = 80
+LONG_SECONDS = 7_200
+TIMEOUT_SECONDS = 40
+LEASE_SECONDS = 2
+"""The life of leases and claims here, so that what a crash leaves behind lapses soon."""
+NEAR_SECONDS = 0.5
+"""A binding that ends within this time may be used or renewed: either is right."""
+
+GONE = {"CONTEXT_NOT_FOUND", "CACHE_NOT_FOUND", "CACHE_EXPIRED"}
+STORE_AWAY = {"STORE_UNAVAILABLE"}
+BRIDGE_AWAY = {"UNAVAILABLE", "CANCELLED"}
+TURN = re.compile(r"\(turn (\d+)\)$")
+
+MORE = int(os.environ.get("CONTEXTBRIDGE_SEQUENCES", "0"))
+"""Sequences for a long search; unset, the same few are drawn each time."""
+FEW = MORE // 20 or 3
+SOME = settings(
+    deadline=None,
+    max_examples=MORE or 25,
+    derandomize=not MORE,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
+
+
+# ---------------------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of context.
+
+    Attributes:
+        model: Its model.
+        mode: The mode that is asked for.
+        is_session: Whether it gains a turn with each call.
+    """
+
+    model: str
+    mode: pb.ContextMode.ValueType
+    is_session: bool
+
+
+SESSION = Kind(ARK, pb.CONTEXT_MODE_SESSION, is_session=True)
+BY_DEFAULT = Kind(ARK, pb.CONTEXT_MODE_UNSPECIFIED, is_session=True)
+PREFIX = Kind(ARK, pb.CONTEXT_MODE_COMMON_PREFIX, is_session=False)
+CACHE = Kind(GEMINI, pb.CONTEXT_MODE_UNSPECIFIED, is_session=False)
+CACHE_WITH_MODE = Kind(GEMINI, pb.CONTEXT_MODE_SESSION, is_session=False)
+KINDS = (SESSION, BY_DEFAULT, PREFIX, CACHE, CACHE_WITH_MODE)
+
+
+@dataclass(frozen=True)
+class Create:
+    """A tenant makes a context.
+
+    Attributes:
+        tenant: Who.
+        kind: Of which kind.
+        recovery: What happens when its binding is found gone.
+        is_short: Its binding lives for a second.
+        times: 0 asks without a `request_id`, 1 and more so often at once with the same.
+        shared: The content, for a context that may be reused; None for content of its own.
+    """
+
+    tenant: str
+    kind: Kind
+    recovery: pb.Recovery.ValueType = pb.RECOVERY_UNSPECIFIED
+    is_short: bool = False
+    times: int = 0
+    shared: int | None = None
+
+
+Words = Literal["plain", "say", "recall"]
+Style = Literal["unary", "stream", "slow stream", "native", "native stream"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The owner of a context asks something, or several things at once."""
+
+    context: int
+    asks: tuple[tuple[Words, Style], ...] = (("plain", "unary"),)
+
+
+@dataclass(frozen=True)
+class Leave:
+    """The owner of a context asks for a stream, and leaves in the midst of it."""
+
+    context: int
+    after_ms: int
+
+
+@dataclass(frozen=True)
+class Evict:
+    """Upstream drops a binding, or all bindings."""
+
+    context: int | None
+    dialect: str
+
+
+@dataclass(frozen=True)
+class Lapse:
+    """Short lives end."""
+
+
+@dataclass(frozen=True)
+class RefuseCaching:
+    """Upstream begins, or ceases, to find every prefix too small."""
+
+    refuses: bool
+
+
+@dataclass(frozen=True)
+class Update:
+    """The owner of a context changes it."""
+
+    context: int
+    what: Literal["name", "retention", "ttl", "short ttl"]
+
+
+@dataclass(frozen=True)
+class Delete:
+    """The owner of a context deletes it."""
+
+    context: int
+
+
+@dataclass(frozen=True)
+class Trespass:
+    """Another tenant tries everything with a context."""
+
+    context: int
+    by: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """Every tenant looks at all contexts."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A bridge, or both, stop and start again."""
+
+    which: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class During:
+    """Something breaks while a step is done.
+
+    Attributes:
+        breaks: The store's process, or the bridge that uses it right then.
+        step: What is done.
+        at: When it breaks: after so many commands to the store, or milliseconds.
+        is_late: The command in flight is carried out before, and only its reply is lost.
+    """
+
+    breaks: Literal["store", "bridge"]
+    step: Create | Ask | Update | Delete
+    at: int
+    is_late: bool = False
+
+
+@dataclass(frozen=True)
+class Together:
+    """A context is changed or deleted while it is used."""
+
+    ask: Ask
+    other: Update | Delete
+
+
+INDEXES = st.integers(0, 5)
+STYLES = st.sampled_from(["unary", "stream", "slow stream", "native", "native stream"])
+WORDS = st.sampled_from(["plain", "plain", "say", "recall"])
+ASKS = st.builds(
+    Ask,
+    context=INDEXES,
+    asks=st.lists(st.tuples(WORDS, STYLES), min_size=1, max_size=6).map(tuple),
+)
+EVICTIONS = st.builds(
+    Evict,
+    context=st.none() | INDEXES,
+    dialect=st.sampled_from(["gemini-api", "vertex-expired", "vertex-reaped", "ark"]),
+)
+DELETES = st.builds(Delete, context=INDEXES)
+
+
+def sequences(*, with_short_lives: bool) -> st.SearchStrategy[list[Any]]:
+    """Return what draws sequences of steps."""
+    own = st.builds(
+        Create,
+        tenant=st.sampled_from(TENANTS),
+        kind=st.sampled_from(KINDS),
+        recovery=st.sampled_from([0, 0, 2, 2, 3, 3, pb.RECOVERY_NEVER]),
+        is_short=st.sampled_from([False, False, False, with_short_lives]),
+        times=st.sampled_from([0, 1, 3]),
+    )
+    shared = st.builds(
+        Create,
+        tenant=st.sampled_from(TENANTS[:2]),
+        kind=st.sampled_from([SESSION, CACHE]),
+        times=st.sampled_from([0, 0, 2]),
+        shared=st.just(1),
+    )
+    creates = own | shared
+    changes = ["name", "retention", "ttl", *(["short ttl"] if with_short_lives else [])]
+    updates = st.builds(Update, context=INDEXES, what=st.sampled_from(changes))
+    breaking = st.builds(
+        During,
+        breaks=st.sampled_from(["store", "bridge"]),
+        step=ASKS | ASKS | creates | updates | DELETES,
+        at=st.integers(0, 25),
+        is_late=st.booleans(),
+    )
+    steps = st.one_of(
+        *(ASKS, ASKS, EVICTIONS, EVICTIONS, creates, updates, DELETES, breaking, breaking),
+        st.builds(Leave, context=INDEXES, after_ms=st.integers(0, 60)),
+        st.just(Lapse()),
+        st.builds(RefuseCaching, refuses=st.booleans()),
+        st.builds(Trespass, context=INDEXES, by=st.integers(1, 2)),
+        st.just(Look()),
+        st.builds(Restart, which=st.sampled_from([(0,), (1,), (0, 1)])),
+        st.builds(Together, ask=ASKS, other=updates | DELETES),
+    )
+    first = st.lists(creates, min_size=1, max_size=3)
+    rest = st.lists(steps, min_size=1, max_size=14)
+    return st.tuples(first, rest).map(lambda parts: [*parts[0], *parts[1]])
+
+
+# ---------------------------------------------------------------------------- upstream
+
+
+class Remembering(dict[str, Any]):
+    """A shelf of the emulator's that forgets nothing of what was ever put on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ever: dict[str, Any] = {}
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.ever[key] = value
+
+
+class Upstream:
+    """What upstream has made, and what became of it."""
+
+    def __init__(self, emulator: gateway_emulator.serving.Emulator, refusing: dict[str, int]):
+        self.emulator = emulator
+        self._account = emulator._state.account(KEY)
+        self._contexts, self._caches = Remembering(), Remembering()
+        self._account.contexts, self._account.caches = self._contexts, self._caches
+        self._refusing = refusing
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it finds every prefix too small."""
+        return self._refusing["gemini-"] > 0
+
+    def refuse(self, *, refuses: bool) -> None:
+        self._refusing["gemini-"] = 1_000_000 if refuses else 0
+
+    def made_from(self, text: str) -> list[str]:
+        """Return the ids of all bindings ever made from a text."""
+        contexts = [id_ for id_, c in self._contexts.ever.items() if c.initial[0].text == text]
+        return contexts + [id_ for id_, c in self._caches.ever.items() if c.turns[0].text == text]
+
+    def creates_asked(self, text: str) -> int:
+        """Return how often a binding was made, by the requests."""
+        return sum(
+            record.path.endswith("/context/create")
+            and record.status == 200
+            and record.json["messages"][0]["content"] == text
+            for record in self.emulator.requests
+        )
+
+    def seconds_left(self, upstream_id: str) -> float:
+        """Return how long a binding lives; what is gone has nothing left."""
+        entry = self._contexts.get(upstream_id) or self._caches.get(upstream_id)
+        return 0.0 if entry is None else max(entry.expires_ns / 1e9 - time.time(), 0.0)
+
+    def has_ended(self, upstream_id: str) -> bool:
+        """Tell whether a binding expired or was evicted; not if it was deleted by its owner."""
+        if upstream_id in self._account.gone:
+            return True
+        is_there = upstream_id in self._contexts or upstream_id in self._caches
+        return is_there and self.seconds_left(upstream_id) < NEAR_SECONDS
+
+    def evict(self, text: str, dialect: str | None = None) -> None:
+        for upstream_id in self.made_from(text):
+            self.emulator.expire(upstream_id, dialect=dialect)
+
+
+# ---------------------------------------------------------------------------- bridges
+
+
+Break = Callable[[Any], None]
+Opened = Callable[[str], grpc.aio.Channel]
+"""Opens a channel to an address; it is closed when all is done."""
+
+
+class AtCommand:
+    """Breaks something while a command is on its way to the store."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._is_late = False
+        self._break: Break = lambda _: None
+        self._broke = asyncio.Event()
+
+    async def reply_to(self, command: Coroutine[Any, Any, Any], bridge: "Bridge") -> Any:
+        """Send a command and return its reply; break something meanwhile, if the time has come."""
+        self._left -= 1
+        if self._left:
+            return await command
+        if self._is_late:
+            with suppress(BridgeError):
+                await command
+            self._now(bridge)
+            raise unavailable()
+        reply = asyncio.create_task(command)
+        await asyncio.sleep(0)
+        self._now(bridge)
+        return await reply
+
+    def _now(self, bridge: "Bridge") -> None:
+        self._break(bridge)
+        self._broke.set()
+
+    async def break_during(
+        self, doing: "asyncio.Task[None]", step: During, bridges: Sequence[Any], break_: Break
+    ) -> None:
+        """Break something during a step, or when all is done."""
+        self._left, self._is_late, self._break = step.at + 1, step.is_late, break_
+        self._broke.clear()
+        broke = asyncio.create_task(self._broke.wait())
+        await asyncio.wait([doing, broke], return_when=asyncio.FIRST_COMPLETED)
+        if not broke.done():
+            self._left = 0
+            broke.cancel()
+            break_(bridges[0])
+
+
+class AtMillisecond:
+    """Breaks something after a while."""
+
+    async def break_during(
+        self, doing: "asyncio.Task[None]", step: During, bridges: Sequence[Any], break_: Break
+    ) -> None:
+        """Break something during a step, or when all is done."""
+        await asyncio.wait([doing], timeout=step.at / 1000)
+        break_(bridges[step.at % len(bridges)])
+
+
+class Mortal:
+    """A store as a process has it, which can be no more from one moment to the next."""
+
+    def __init__(self, store: Any, bridge: "Bridge", moment: AtCommand) -> None:
+        self._store = store
+        self._bridge = bridge
+        self._moment = moment
+        self._is_dead = False
+
+    def die(self) -> None:
+        self._is_dead = True
+
+    async def execute(self, *command: Any) -> Any:
+        return await self._alive(self._store.execute(*command))
+
+    async def execute_each(self, commands: Any) -> Any:
+        return await self._alive(self._store.execute_each(commands))
+
+    async def run(self, script: Any, keys: Any, *arguments: Any) -> Any:
+        return await self._alive(self._store.run(script, keys, *arguments))
+
+    async def _alive(self, command: Coroutine[Any, Any, Any]) -> Any:
+        if self._is_dead:
+            command.close()
+            raise asyncio.CancelledError
+        try:
+            return await self._moment.reply_to(command, self._bridge)
+        finally:
+            if self._is_dead:
+                raise asyncio.CancelledError
+
+
+class Bridge:
+    """A bridge in this process. When it dies, its store is gone, and nothing is cleaned up."""
+
+    def __init__(self, run: Callable[[], Any], opened: Opened, moment: AtCommand) -> None:
+        self._run = run
+        self._opened = opened
+        self._moment = moment
+        self._stack = AsyncExitStack()
+        self._stores: list[Mortal] = []
+        self.channel: grpc.aio.Channel | None = None
+
+    async def start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        @asynccontextmanager
+        async def opened(*arguments: Any, **keywords: Any) -> AsyncIterator[Mortal]:
+            async with opened_store(*arguments, **keywords) as store:
+                self._stores.append(Mortal(store, self, self._moment))
+                yield self._stores[-1]
+
+        monkeypatch.setattr(app, "opened_store", opened)
+        inner = await self._stack.enter_async_context(self._run())
+        self.channel = self._opened(inner.address)
+
+    def die(self) -> None:
+        for store in self._stores:
+            store.die()
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+
+class ProcessBridge:
+    """A bridge that is a process. It dies by kill -9."""
+
+    def __init__(self, run: Callable[[], Any], opened: Opened) -> None:
+        self._run = run
+        self._opened = opened
+        self._stack = ExitStack()
+        self._pid = 0
+        self.channel: grpc.aio.Channel | None = None
+
+    async def start(self, _: pytest.MonkeyPatch) -> None:
+        self._pid, address = await asyncio.to_thread(self._stack.enter_context, self._run())
+        self.channel = self._opened(address)
+
+    def die(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._stack.close)
+
+
+async def pid_of_valkey(data_dir: Path) -> int:
+    """Return the id of the process that is the store of a data directory."""
+    reader, writer = await asyncio.open_unix_connection(data_dir / "valkey.sock")
+    try:
+        writer.write(b"INFO server\r\n")
+        await reader.readuntil(b"process_id:")
+        return int(await reader.readline())
+    finally:
+        writer.close()
+
+
+# ---------------------------------------------------------------------------- the model
+
+
+@dataclass
+class Known:
+    """What the owner of a context knows of it.
+
+    Attributes:
+        users: What users said, the prefix's own first: `recall turn 1` answers its first.
+        least_calls: The calls that were surely counted.
+        most_calls: The calls that may have been counted.
+        is_inline: Upstream refused to cache it, so that calls bring the prefix along for a while.
+        is_dead: It is deleted; or its binding ended, and nothing of it is stored.
+    """
+
+    context: pb.Context
+    tenant: str
+    kind: Kind
+    text: str
+    recovery: pb.Recovery.ValueType
+    is_short: bool
+    name: str
+    retention: int | None = None
+    users: list[str] = field(default_factory=lambda: [OPENING])
+    least_calls: int = 0
+    most_calls: int = 0
+    is_inline: bool = False
+    is_dead: bool = False
+    is_deleted: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.context.id
+
+    @property
+    def is_restorable(self) -> bool:
+        return self.recovery != pb.RECOVERY_NEVER
+
+    def answer(self, words: str, turn: int | None = None) -> str:
+        """Return what a model answers to words behind this prefix."""
+        users = [*self.users, words]
+        if words.startswith("say: "):
+            return words.removeprefix("say: ")
+        if words.startswith("recall turn "):
+            place = int(words.removeprefix("recall turn "))
+            return users[place - 1] if place <= len(users) else "There was no such turn."
+        said = f'You said: "{words}". The context says: "{self.text[:QUOTED]}".'
+        return f"{said} (turn {turn or len(users)})"
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer."""
+
+    text: str
+    outcome: pb.ContextOutcome
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """Return why a call failed; its status where the bridge said nothing."""
+    packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    info = error_details_pb2.ErrorInfo()
+    for detail in status_pb2.Status.FromString(packed).details:
+        if detail.Unpack(info):
+            return info.reason.removeprefix("ERROR_REASON_")
+    return error.code().name
+
+
+def token_of(tenant: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer tok-{tenant}"),)
+
+
+def callers_toml() -> str:
+    return "".join(
+        f'[[callers]]\nname = "{tenant}"\ntenant = "{tenant}"\n'
+        f'token_sha256 = "{hashlib.sha256(f"tok-{tenant}".encode()).hexdigest()}"\n'
+        for tenant in TENANTS
+    )
+
+
+# ---------------------------------------------------------------------------- a run
+
+
+class Run:
+    """Does steps, and compares what is answered with the model."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        bridges: Sequence[Bridge | ProcessBridge],
+        moment: AtCommand | AtMillisecond,
+        data_dir: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self._upstream = upstream
+        self._bridges = bridges
+        self._moment = moment
+        self._data_dir = data_dir
+        self._monkeypatch = monkeypatch
+        self._known: list[Known] = []
+        self._count = 0
+        # Bindings that nobody was told of, by their text: calls failed, or a bridge crashed.
+        self._unacknowledged: Counter[str] = Counter()
+        self._unacknowledged_names: set[str] = set()
+        self._breaks: Literal["store", "bridge"] | None = None
+
+    # ---- steps
+
+    async def do(self, steps: Sequence[Any]) -> None:
+        """Do steps, and check after each what upstream was asked to make."""
+        for step in steps:
+            await self._do(step)
+            self._check_upstream()
+        await self._do(Look())
+        for known in self._alive():
+            await self._ask(known, [("plain", "unary")])
+        self._check_upstream()
+
+    async def _do(self, step: Any) -> None:  # noqa: PLR0912 - a case for each kind of step
+        match step:
+            case Create():
+                await self._create(step)
+            case Ask(context, asks):
+                if known := self._chosen(context):
+                    await self._ask(known, asks)
+            case Leave(context, after_ms):
+                known = self._chosen(context)
+                # Nobody would know whether the prefix went inline.
+                if known and not self._upstream.refuses:
+                    await self._leave(known, after_ms)
+            case Evict(context, dialect):
+                self._evict(context, dialect)
+            case Lapse():
+                await self._lapse()
+            case RefuseCaching(refuses):
+                self._upstream.refuse(refuses=refuses)
+            case Update(context, what):
+                if known := self._chosen(context):
+                    await self._update(known, what)
+            case Delete(context):
+                if known := self._chosen(context):
+                    await self._check_last(known)
+                    await self._delete(known)
+                    await self._nothing_is_left(known)
+            case Trespass(context, by):
+                if known := self._chosen(context):
+                    await self._trespass(known, by)
+            case Look():
+                await self._look()
+            case Restart(which):
+                await self._restart(which)
+            case During():
+                await self._during(step)
+            case Together(ask, other):
+                if known := self._chosen(ask.context):
+                    await self._together(known, ask, other)
+
+    def _alive(self) -> list[Known]:
+        return [known for known in self._known if not known.is_dead]
+
+    def _chosen(self, index: int) -> Known | None:
+        alive = self._alive()
+        return alive[index % len(alive)] if alive else None
+
+    def _new(self) -> int:
+        self._count += 1
+        return self._count
+
+    @property
+    def _is_crash(self) -> bool:
+        return self._breaks == "bridge"
+
+    # ---- create
+
+    async def _create(self, step: Create) -> None:
+        number = self._new()
+        text = f"{step.tenant} keeps rule {number} of the house."
+        if step.shared is not None:
+            # The same for all tenants: what one made, no other may be given.
+            text = f"Everybody who asks {step.kind.model} keeps rule {step.shared}."
+        ttl = 1 if step.is_short else LONG_SECONDS
+        request = pb.CreateContextRequest(
+            model=step.kind.model,
+            messages=[
+                pb.ChatMessage(role="system", content=text),
+                pb.ChatMessage(role="user", content=OPENING),
+            ],
+            ttl={"seconds": ttl},
+            mode=step.kind.mode,
+            display_name=f"{step.tenant} {number}",
+            request_id=f"{number}" if step.times else "",
+            reuse=pb.REUSE_NEVER if step.shared is None else pb.REUSE_IDENTICAL,
+            recovery=step.recovery,
+        )
+        # A bridge that crashes may have made one that no other knows of.
+        self._unacknowledged[text] += self._is_crash
+        self._unacknowledged_names.add(request.display_name)
+        refused = self._upstream.refuses and step.kind.model == GEMINI
+        once = [self._created(step.tenant, request, refused) for _ in range(step.times or 1)]
+        answers = [answer for answer in await asyncio.gather(*once) if answer is not None]
+        if not answers:
+            # Upstream may have been paid all the same; with a request id, it was asked again.
+            self._unacknowledged[text] += 0 if refused else 1
+            return
+        assert len({answer.context.id for answer in answers}) == 1
+        self._keep(step, text, request, answers[0])
+
+    async def _created(
+        self, tenant: str, request: pb.CreateContextRequest, refused: bool
+    ) -> pb.CreateContextResponse | None:
+        try:
+            if request.request_id:
+                return await self._insist(tenant, "CreateContext", request)
+            return await self._call(tenant, "CreateContext", request)
+        except grpc.aio.AioRpcError as error:
+            if reason_of(error) in self._excuses():
+                assert not request.request_id
+                return None
+            # One that is reused need not be cached again.
+            assert refused, reason_of(error)
+            assert reason_of(error) == "CACHE_TOO_SMALL"
+            return None
+
+    def _keep(
+        self,
+        step: Create,
+        text: str,
+        request: pb.CreateContextRequest,
+        answer: pb.CreateContextResponse,
+    ) -> None:
+        context = answer.context
+        same = [known for known in self._known if known.id == context.id]
+        if same:
+            (known,) = same
+            assert answer.reused
+            assert (known.tenant, known.kind, known.text) == (step.tenant, step.kind, text)
+            assert not known.is_dead
+            assert known.users == [OPENING] or not known.kind.is_session
+            known.is_short = known.is_short and step.is_short
+            return
+        if answer.reused:
+            # One whose making was not acknowledged.
+            assert context.display_name in self._unacknowledged_names
+            assert context.display_name.startswith(f"{step.tenant} ")
+            self._unacknowledged[text] -= 1
+        recovery = step.recovery or pb.RECOVERY_RESTORE_OR_INLINE
+        self._known.append(
+            Known(
+                context,
+                step.tenant,
+                step.kind,
+                text,
+                recovery,
+                step.is_short,
+                context.display_name if answer.reused else request.display_name,
+            )
+        )
+        if not self._is_crash:
+            self._unacknowledged_names.discard(request.display_name)
+
+    # ---- ask
+
+    async def _ask(self, known: Known, asks: Sequence[tuple[Words, Style]]) -> None:
+        left = None if self._breaks is not None else await self._seconds_left(known)
+        is_burst = len(asks) > 1
+        words = [
+            # The answers to plain words tell in which order a session took them.
+            self._words("plain" if is_burst and known.kind.is_session else kind, known)
+            for kind, _ in asks
+        ]
+        said = await asyncio.gather(
+            *(
+                self._answer(known, text, style)
+                for text, (_, style) in zip(words, asks, strict=True)
+            )
+        )
+        self._check_outcomes(known, said, left)
+        self._take(known, words, said)
+        lost = [text for text, one in zip(words, said, strict=True) if not isinstance(one, Said)]
+        if lost and self._is_crash:
+            await self._find_out(known, lost)
+
+    def _words(self, kind: Words, known: Known) -> str:
+        number = self._new()
+        if kind == "say":
+            return f"say: I am {number}."
+        if kind == "recall":
+            return f"recall turn {1 + number % (len(known.users) + 2)}"
+        return f"This is {number}."
+
+    async def _answer(self, known: Known, words: str, style: Style) -> Said | str:
+        """Ask for an answer; return it, or the reason why there was none."""
+        if known.kind.model != GEMINI and style.startswith("native"):
+            style = "unary"
+        try:
+            match style:
+                case "unary":
+                    return await self._completed(known, words)
+                case "stream":
+                    return await self._streamed(known, words)
+                case "slow stream":
+                    return await self._streamed(known, words, "+pace=0.005")
+                case "native":
+                    return await self._generated(known, words)
+                case "native stream":
+                    return await self._generated_in_stream(known, words)
+        except grpc.aio.AioRpcError as error:
+            return reason_of(error)
+
+    async def _completed(self, known: Known, words: str) -> Said:
+        request = chatting(known, words)
+        whole = await self._call(known.tenant, "CompleteChatWithContext", request)
+        return Said(whole.choices[0].message.content, whole.context)
+
+    async def _streamed(self, known: Known, words: str, fault: str = "") -> Said:
+        request = chatting(known, words, fault)
+        events = [e async for e in self._stream(known.tenant, "ChatWithContext", request)]
+        assert [event.WhichOneof("event") for event in (events[0], events[-1])] == [
+            "started",
+            "completed",
+        ]
+        return Said("".join(event.content.text for event in events), events[-1].completed.context)
+
+    async def _generated(self, known: Known, words: str) -> Said:
+        whole = await self._call(known.tenant, "GenerateContent", generating(known, words))
+        return Said(whole.candidates[0].content.parts[0].text, whole.context)
+
+    async def _generated_in_stream(self, known: Known, words: str) -> Said:
+        request = generating(known, words)
+        events = [e async for e in self._stream(known.tenant, "StreamGenerateContent", request)]
+        text = "".join(
+            part.text
+            for event in events
+            for candidate in event.candidates
+            for part in candidate.content.parts
+        )
+        return Said(text, events[-1].context)
+
+    def _check_outcomes(self, known: Known, said: Sequence[Said | str], left: float | None) -> None:
+        """Check what became of the context, where nothing broke."""
+        outcomes = [one.outcome for one in said if isinstance(one, Said)]
+        reasons = {one for one in said if isinstance(one, str)}
+        assert all(outcome.id == known.id for outcome in outcomes)
+        if left is None:
+            refusals = {"CACHE_TOO_SMALL"} if self._upstream.refuses else set()
+            gone = set() if known.is_restorable else GONE
+            assert reasons <= self._excuses() | refusals | gone, reasons
+            known.is_inline = known.is_inline or any(outcome.inlined for outcome in outcomes)
+            return
+        refused = self._upstream.refuses and known.kind.model == GEMINI
+        if 0 < left < NEAR_SECONDS:
+            assert reasons <= GONE | {"CACHE_TOO_SMALL"}, reasons
+        elif not known.is_restorable:
+            assert reasons <= (GONE if left == 0 else set()), reasons
+            assert bool(outcomes) == (left > 0)
+        elif known.is_inline or (left == 0 and refused):
+            is_inline = known.recovery == pb.RECOVERY_RESTORE_OR_INLINE
+            assert reasons == (set() if is_inline else {"CACHE_TOO_SMALL"}), reasons
+            assert all(outcome.inlined for outcome in outcomes)
+        else:
+            assert not reasons, reasons
+            assert any(outcome.restored for outcome in outcomes) == (left == 0)
+            assert not any(outcome.inlined for outcome in outcomes)
+        known.is_inline = any(outcome.inlined for outcome in outcomes)
+        known.is_dead = not known.is_restorable and bool(reasons)
+
+    def _take(self, known: Known, words: Sequence[str], said: Sequence[Said | str]) -> None:
+        """Check the answers' texts, and take what they tell into the model."""
+        answered = [
+            (text, one.text) for text, one in zip(words, said, strict=True) if isinstance(one, Said)
+        ]
+        known.most_calls += len(words)
+        if self._breaks is None or known.kind.is_session:
+            known.least_calls += len(answered)
+        if not known.kind.is_session or len(words) == 1:
+            for text, answer in answered:
+                assert answer == known.answer(text)
+            known.users += [text for text, _ in answered] if known.kind.is_session else []
+            return
+        turns = {}
+        for text, answer in answered:
+            found = TURN.search(answer)
+            assert found is not None, answer
+            turn = int(found[1])
+            assert answer == known.answer(text, turn)
+            assert turn not in turns
+            turns[turn] = text
+        is_crash = self._is_crash
+        first = len(known.users) + 1
+        if not is_crash or known.is_dead:
+            assert sorted(turns) == list(range(first, first + len(turns)))
+            known.users += [turns[turn] for turn in sorted(turns)]
+            return
+        # A turn in between may be one whose answer was lost; who asked does not know which.
+        for turn in range(first, max(turns, default=0) + 1):
+            known.users.append(turns.get(turn, ""))
+
+    async def _find_out(self, known: Known, lost: Sequence[str]) -> None:
+        """Ask a session which of the turns it has whose answers were lost.
+
+        The binding is dropped first: upstream may know of a turn that the bridge never heard of.
+        """
+        if not known.kind.is_session or known.is_dead:
+            return
+        if not known.is_restorable:
+            known.is_dead = True
+            return
+        self._upstream.evict(known.text)
+        words = self._words("plain", known)
+        said = await self._insisted(known, words)
+        found = TURN.search(said.text)
+        assert found is not None
+        gained = int(found[1]) - 1 - len(known.users)
+        holes = known.users.count("")
+        assert 0 <= gained <= len(lost) - holes, "a turn was lost, or came from nowhere"
+        known.users += [""] * gained
+        unknown = [place for place, text in enumerate(known.users) if not text]
+        known.users.append(words)
+        known.least_calls += 1 + len(unknown)
+        known.most_calls += 1
+        left = list(lost)
+        for place in unknown:
+            recall = f"recall turn {place + 1}"
+            text = (await self._insisted(known, recall)).text
+            left.remove(text)
+            known.users[place] = text
+            known.users.append(recall)
+            known.least_calls += 1
+            known.most_calls += 1
+
+    async def _insisted(self, known: Known, words: str) -> Said:
+        for _ in range(100):
+            said = await self._answer(known, words, "unary")
+            if isinstance(said, Said):
+                return said
+            # Nothing of it reached upstream.
+            assert said in STORE_AWAY | {"UNAVAILABLE"}, said
+            await asyncio.sleep(0.05)
+        raise AssertionError(said)
+
+    async def _leave(self, known: Known, after_ms: int) -> None:
+        words = self._words("plain", known)
+        request = chatting(known, words, "+pace=0.005")
+        call = self._begun(known.tenant, "ChatWithContext", request)
+        await asyncio.sleep(after_ms / 1000)
+        call.cancel()
+        known.most_calls += 1
+        await self._find_out(known, [words])
+
+    # ---- what upstream does
+
+    def _evict(self, index: int | None, dialect: str) -> None:
+        known = None if index is None else self._chosen(index)
+        if known is None:
+            self._upstream.emulator.expire(dialect=dialect)
+        else:
+            self._upstream.evict(known.text, dialect)
+
+    async def _lapse(self) -> None:
+        short = [known for known in self._alive() if known.is_short]
+        ids = [id_ for known in short for id_ in self._upstream.made_from(known.text)]
+        lefts = [self._upstream.seconds_left(id_) for id_ in ids]
+        soon = [left for left in lefts if 0 < left < 2]
+        if soon:
+            await asyncio.sleep(max(soon) + 0.02)
+
+    async def _seconds_left(self, known: Known) -> float:
+        if not known.is_restorable:
+            return self._upstream.seconds_left(known.context.upstream_id)
+        context = await self._get(known)
+        return self._upstream.seconds_left(context.upstream_id)
+
+    # ---- update, delete
+
+    async def _update(self, known: Known, what: str) -> None:
+        request = pb.UpdateContextRequest(id=known.id)
+        if what == "retention" and not known.is_restorable:
+            what = "name"
+        if what == "name":
+            known.name = request.display_name = f"{known.tenant} {self._new()}"
+        elif what == "retention":
+            known.retention = LONG_SECONDS + self._new()
+            request.retention.FromSeconds(known.retention)
+        elif known.kind.model == GEMINI:
+            known.is_short = what == "short ttl"
+            request.ttl.FromSeconds(1 if known.is_short else LONG_SECONDS)
+        else:
+            # The next binding's: upstream slides this one by what it had.
+            request.ttl.FromSeconds(1 if what == "short ttl" else LONG_SECONDS)
+        try:
+            await self._insist(known.tenant, "UpdateContext", request)
+        except grpc.aio.AioRpcError as error:
+            assert not known.is_restorable, reason_of(error)
+            assert reason_of(error) in GONE
+            known.is_dead = True
+
+    async def _check_last(self, known: Known) -> None:
+        if self._breaks is None and known.is_restorable:
+            self._check_context(known, await self._get(known))
+
+    async def _delete(self, known: Known) -> None:
+        request = pb.DeleteContextRequest(id=known.id)
+        try:
+            await self._insist(known.tenant, "DeleteContext", request)
+        except grpc.aio.AioRpcError as error:
+            # It was gone already, or the answer to its deletion was lost.
+            assert reason_of(error) == "CONTEXT_NOT_FOUND"
+            assert self._breaks is not None or not known.is_restorable
+        known.is_dead = known.is_deleted = True
+
+    async def _together(self, known: Known, ask: Ask, other: Update | Delete) -> None:
+        if not known.is_restorable:
+            return
+        if isinstance(other, Update):
+            # Moving an end may come before or after its use.
+            what = "name" if other.what.endswith("ttl") else other.what
+            await asyncio.gather(self._ask(known, ask.asks), self._update(known, what))
+            return
+        words = [self._words("plain", known) for _ in ask.asks]
+        asking = [
+            self._answer(known, text, style)
+            for text, (_, style) in zip(words, ask.asks, strict=True)
+        ]
+        *said, _ = await asyncio.gather(*asking, self._delete(known))
+        refusals = {"CACHE_TOO_SMALL"} if self._upstream.refuses else set()
+        assert {one for one in said if isinstance(one, str)} <= {"CONTEXT_NOT_FOUND"} | refusals
+        await self._nothing_is_left(known)
+
+    async def _nothing_is_left(self, known: Known) -> None:
+        """Wait until what was deleted is deleted upstream too, where upstream can."""
+        if known.kind.model != GEMINI or self._breaks is not None:
+            return
+        others = sum(k.text == known.text and not k.is_deleted for k in self._known)
+        for _ in range(200):
+            left = [self._upstream.seconds_left(i) for i in self._upstream.made_from(known.text)]
+            if sum(seconds > 0 for seconds in left) <= others + self._unacknowledged[known.text]:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("a binding is left of a context that was deleted")
+
+    # ---- other tenants
+
+    async def _trespass(self, known: Known, by: int) -> None:
+        stranger = TENANTS[(TENANTS.index(known.tenant) + by) % len(TENANTS)]
+        update = pb.UpdateContextRequest(id=known.id, display_name="mine")
+        deadly = pb.DeleteContextRequest(id=known.id)
+        ids = [known.id, known.context.upstream_id]
+        tries = [
+            ("GetContext", pb.GetContextRequest(id=known.id)),
+            ("UpdateContext", update),
+            ("DeleteContext", deadly),
+            *(("CompleteChatWithContext", chatting(known, "Hi", id_=id_)) for id_ in ids),
+        ]
+        if known.kind.model == GEMINI:
+            tries += [("GenerateContent", generating(known, "Hi", id_)) for id_ in ids]
+        for method, request in tries:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await self._call(stranger, method, request)
+            assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+            assert reason_of(raised.value) in {"CONTEXT_NOT_FOUND", "CACHE_NOT_FOUND"}
+            assert known.tenant not in str(raised.value.details())
+
+    async def _look(self) -> None:
+        for tenant in TENANTS:
+            await self._check_list(tenant)
+        for known in self._known:
+            if known.is_deleted:
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await self._get(known)
+                assert reason_of(raised.value) == "CONTEXT_NOT_FOUND"
+            elif known.is_restorable:
+                self._check_context(known, await self._get(known))
+
+    async def _check_list(self, tenant: str) -> None:
+        listed: list[pb.Context] = []
+        request = pb.ListContextsRequest(page_size=2)
+        while True:
+            page = await self._call(tenant, "ListContexts", request)
+            listed += page.contexts
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+        ids = [context.id for context in listed]
+        assert len(set(ids)) == len(ids)
+        created = [context.create_time.ToMilliseconds() for context in listed]
+        assert created == sorted(created, reverse=True)
+        own = {known.id for known in self._known if known.tenant == tenant}
+        there = {known.id for known in self._alive() if known.tenant == tenant}
+        deleted = {known.id for known in self._known if known.is_deleted}
+        surely = {known.id for known in self._alive() if known.is_restorable} & there
+        assert surely <= set(ids), "an acknowledged context is not listed"
+        assert not deleted & set(ids), "a deleted context is listed"
+        for context in listed:
+            if context.id not in own:
+                assert context.display_name in self._unacknowledged_names
+                assert context.display_name.startswith(f"{tenant} ")
+
+    def _check_context(self, known: Known, context: pb.Context) -> None:
+        assert context.display_name == known.name
+        assert context.model == known.kind.model
+        assert context.recovery == known.recovery
+        if known.retention is not None:
+            assert context.retention.seconds == known.retention
+        statistics = context.statistics
+        if known.kind.is_session:
+            assert statistics.call_count == len(known.users) - 1
+        assert known.least_calls <= statistics.call_count <= known.most_calls
+        made = len(self._upstream.made_from(known.text))
+        assert statistics.restore_count < max(made, 1)
+        same = [other for other in self._known if other.text == known.text]
+        if not self._unacknowledged[known.text] and same == [known]:
+            assert statistics.restore_count == made - 1
+
+    def _check_upstream(self) -> None:
+        """Check that no binding was made but for a context, or for a binding that ended."""
+        for text in {known.text for known in self._known}:
+            made = self._upstream.made_from(text)
+            assert len(made) == self._upstream.creates_asked(text)
+            ended = sum(self._upstream.has_ended(id_) for id_ in made)
+            contexts = sum(known.text == text for known in self._known)
+            spare = self._unacknowledged[text]
+            assert len(made) <= contexts + ended + spare, (text, made, ended, contexts, spare)
+
+    # ---- crashes
+
+    async def _restart(self, which: Sequence[int]) -> None:
+        bridges = {id(b): b for b in (self._bridges[i % len(self._bridges)] for i in which)}
+        for bridge in bridges.values():
+            await self._stopped(bridge)
+        for bridge in bridges.values():
+            await bridge.start(self._monkeypatch)
+        await self._are_well()
+
+    async def _during(self, step: During) -> None:
+        known = None if isinstance(step.step, Create) else self._chosen(step.step.context)
+        if known is not None:
+            self._unacknowledged[known.text] += step.breaks == "bridge"
+        pid = await pid_of_valkey(self._data_dir)
+        dead = []
+
+        def break_(bridge: Bridge | ProcessBridge) -> None:
+            if step.breaks == "store":
+                os.kill(pid, signal.SIGKILL)
+            else:
+                bridge.die()
+                dead.append(bridge)
+
+        self._breaks = step.breaks
+        doing = asyncio.create_task(self._do(step.step))
+        await self._moment.break_during(doing, step, self._bridges, break_)
+        for bridge in dead:
+            await self._stopped(bridge)
+            await bridge.start(self._monkeypatch)
+        try:
+            await doing
+        finally:
+            self._breaks = None
+        await self._are_well()
+
+    async def _stopped(self, bridge: Bridge | ProcessBridge) -> None:
+        # Its channel stays open, so that calls on it fail and are not cancelled.
+        bridge.channel = None
+        await bridge.stop()
+
+    async def _are_well(self) -> None:
+        """Wait until every bridge has its store again."""
+        for bridge in self._bridges:
+            for _ in range(200):
+                try:
+                    stub = pb.ContextServiceStub(bridge.channel)
+                    request = pb.ListContextsRequest()
+                    await stub.ListContexts(request, metadata=token_of(TENANTS[0]), timeout=10)
+                    break
+                except grpc.aio.AioRpcError as error:
+                    assert reason_of(error) in STORE_AWAY, reason_of(error)
+                    await asyncio.sleep(0.02)
+            else:
+                raise AssertionError("the store does not come back")
+
+    def _excuses(self) -> set[str]:
+        """Return why calls may fail right now."""
+        if self._breaks is None:
+            return set()
+        return STORE_AWAY if self._breaks == "store" else STORE_AWAY | BRIDGE_AWAY
+
+    # ---- calls
+
+    def _begun(self, tenant: str, method: str, request: Any) -> Any:
+        """Begin a call on one bridge after the other."""
+        bridges = [bridge for bridge in self._bridges if bridge.channel is not None]
+        channel = bridges[self._new() % len(bridges)].channel
+        service = pb.GeminiServiceStub if "Generate" in method else pb.ContextServiceStub
+        call = getattr(service(channel), method)
+        return call(request, metadata=token_of(tenant), timeout=TIMEOUT_SECONDS)
+
+    async def _call(self, tenant: str, method: str, request: Any) -> Any:
+        return await self._begun(tenant, method, request)
+
+    async def _stream(self, tenant: str, method: str, request: Any) -> AsyncIterator[Any]:
+        async for event in self._begun(tenant, method, request):
+            yield event
+
+    async def _insist(self, tenant: str, method: str, request: Any) -> Any:
+        """Make a call that may be repeated until nothing is broken any more."""
+        for _ in range(100):
+            try:
+                return await self._call(tenant, method, request)
+            except grpc.aio.AioRpcError as error:
+                if reason_of(error) not in self._excuses():
+                    raise
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"{method} does not succeed again")
+
+    async def _get(self, known: Known) -> pb.Context:
+        request = pb.GetContextRequest(id=known.id)
+        return (await self._call(known.tenant, "GetContext", request)).context
+
+
+def chatting(known: Known, words: str, fault: str = "", id_: str = "") -> pb.ChatWithContextRequest:
+    return pb.ChatWithContextRequest(
+        context_id=id_ or known.id,
+        model=known.kind.model + fault,
+        messages=[pb.ChatMessage(role="user", content=words)],
+    )
+
+
+def generating(known: Known, words: str, id_: str = "") -> pb.GenerateContentRequest:
+    return pb.GenerateContentRequest(
+        model=known.kind.model,
+        contents=[pb.Content(role="user", parts=[pb.Part(text=words)])],
+        cached_content=id_ or known.id,
+    )
+
+
+# ---------------------------------------------------------------------------- tests
+
+
+Running = Callable[[Sequence[Any]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[Upstream]:
+    """Run the emulator; it takes short lives, and small prefixes unless told otherwise."""
+    refusing = {"gemini-": 0}
+    config = Config(
+        delay=timedelta(milliseconds=3),
+        minimum_cache_tokens=refusing,
+        context_ttl_range=(timedelta(seconds=1), timedelta(days=7)),
+        max_records=100_000,
+    )
+    async with gateway_emulator.serve(config=config) as emulator:
+        yield Upstream(emulator, refusing)
+
+
+@asynccontextmanager
+async def running(
+    make: Callable[[str, Path, Path, Opened], Any],
+    moment: AtCommand | AtMillisecond,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Run]:
+    """Run two bridges on an empty directory, and yield what does steps on them."""
+    with tempfile.TemporaryDirectory() as directory:
+        data_dir, callers = Path(directory) / "data", Path(directory) / "callers.toml"
+        callers.write_text(callers_toml())
+        async with running_upstream() as upstream, AsyncExitStack() as stack:
+
+            def opened(address: str) -> grpc.aio.Channel:
+                channel = grpc.aio.insecure_channel(address)
+                stack.push_async_callback(channel.close)
+                return channel
+
+            run = make(upstream.emulator.url, data_dir, callers, opened)
+            bridges = [run(), run()]
+            for bridge in bridges:
+                stack.push_async_callback(bridge.stop)
+                await bridge.start(monkeypatch)
+            yield Run(upstream, bridges, moment, data_dir, monkeypatch)
+
+
+@pytest.fixture(name="run_sequence")
+def run_sequence_fixture(bridge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Return what does steps on two bridges in this process."""
+    monkeypatch.setattr(
+        families, "ARK", families.Family(timedelta(seconds=1), families.ARK.max_ttl)
+    )
+    for module in (leases, claims):
+        monkeypatch.setattr(module, "LIFE", timedelta(seconds=LEASE_SECONDS))
+    # A store that dies again and again is started again at once.
+    monkeypatch.setattr(embedded, "STEADY_SECONDS", 0)
+
+    async def run_sequence(steps: Sequence[Any]) -> None:
+        moment = AtCommand()
+
+        def make(url: str, data_dir: Path, callers: Path, opened: Opened) -> Callable[[], Bridge]:
+            given = {"upstream_api_key": KEY, "data_dir": data_dir, "callers_file": callers}
+            return lambda: Bridge(partial(bridge, url, **given), opened, moment)
+
+        async with running(make, moment, monkeypatch) as run:
+            await run.do(steps)
+
+    return run_sequence
+
+
+@pytest.fixture(name="run_sequence_on_processes")
+def run_sequence_on_processes_fixture(
+    serving_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Running:
+    """Return what does steps on two bridges that are processes."""
+
+    async def run_sequence(steps: Sequence[Any]) -> None:
+        def make(
+            url: str, data_dir: Path, callers: Path, opened: Opened
+        ) -> Callable[[], ProcessBridge]:
+            flags = ("--upstream", url, "--upstream-api-key", KEY)
+            flags += ("--data-dir", str(data_dir), "--callers-file", str(callers))
+            return lambda: ProcessBridge(partial(serving_process, *flags), opened)
+
+        async with running(make, AtMillisecond(), monkeypatch) as run:
+            await run.do(steps)
+
+    return run_sequence
+
+
+@SOME
+@given(steps=sequences(with_short_lives=True))
+async def test_whatever_happens_each_context_is_what_its_owner_knows(
+    steps: list[Any], run_sequence: Running
+) -> None:
+    # Act and assert
+    await run_sequence(steps)
+
+
+@settings(SOME, max_examples=FEW)
+@given(steps=sequences(with_short_lives=False))
+async def test_whatever_happens_to_processes_each_context_is_what_its_owner_knows(
+    steps: list[Any], run_sequence_on_processes: Running
+) -> None:
+    # Act and assert
+    await run_sequence_on_processes(steps)
+
+
+EVICTED = Evict(None, "ark")
+MADE = Create("acme", CACHE)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(
+    "before, step, commands",
+    [
+        pytest.param([], Ask(0), 6, id="use"),
+        pytest.param([EVICTED], Ask(0), 15, id="heal"),
+        pytest.param([EVICTED], Ask(1, (("plain", "native stream"),)), 13, id="heal a cache"),
+        pytest.param([], Create("acme", SESSION, times=1), 12, id="create"),
+        pytest.param([], Update(1, "ttl"), 4, id="update"),
+        pytest.param([MADE], Delete(2), 4, id="delete"),
+    ],
+)
+async def test_the_store_may_die_at_any_command(
+    before: list[Any], step: Any, commands: int, is_late: bool, run_sequence: Running
+) -> None:
+    # Arrange
+    steps: list[Any] = [Create("acme", SESSION), MADE]
+    for at in range(commands):
+        steps += [*before, During("store", step, at, is_late), Ask(0), Ask(1)]
+
+    # Act and assert
+    await run_sequence(steps)
+
+
+@pytest.mark.parametrize(
+    "before, step, ats",
+    [
+        pytest.param([EVICTED], Ask(0), (2, 6, 8, 9, 12), id="heal"),
+        pytest.param([], Create("acme", SESSION, times=1), (1, 4, 5, 6), id="create"),
+    ],
+)
+async def test_a_bridge_may_die_at_any_command(
+    before: list[Any], step: Any, ats: Sequence[int], run_sequence: Running
+) -> None:
+    # Arrange
+    steps: list[Any] = [Create("acme", SESSION)]
+    for at in ats:
+        steps += [*before, During("bridge", step, at), Ask(0)]
+
+    # Act and assert
+    await run_sequence(steps)
+
+
+async def test_a_call_that_began_earlier_and_ends_later_does_not_move_an_end_back(
+    gateway: Any, bridge: Callable[..., Any], client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Arrange
+    now = datetime.now(UTC)
+    monkeypatch.setattr(app, "_now", lambda: now)
+    async with bridge(gateway.url) as channel:
+        client = client_of(channel)
+        context = await client.made(ARK, mode=pb.CONTEXT_MODE_COMMON_PREFIX, ttl=timedelta(hours=1))
+        slow = asyncio.create_task(client.stream(context, model=f"{ARK}+pace=0.05"))
+        await gateway.wait_for_open(1)
+        now += timedelta(minutes=50)
+        await client.chat(context)
+        await slow
+
+        # Act
+        now += timedelta(minutes=20)
+        answer = await client.chat(context)
+
+    # Assert
+    assert not answer.context.restored
