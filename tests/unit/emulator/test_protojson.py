@@ -191,4 +191,4 @@ def test_any_json_is_read_or_refused(body: dict[str, object]) -> None:
     try:
         json.dumps(normalise("GenerateContentRequest", body), default=repr)
     except GoogleError as refusal:
-        assert refusal.http == 400  # noqa: PT017 - both outcomes are fine, nothing else is.
+        assert refusal.http == 400
