@@ -1,1 +1,8 @@
 """The server of contextbridge: a gRPC service in front of an HTTP AI gateway."""
+
+import os
+
+# Processes are started while gRPC's threads run. With its support for forking, gRPC starts threads
+# in the child between fork and exec, and now and then they deadlock: the child never begins, and
+# the parent waits for it for ever.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
