@@ -405,13 +405,14 @@ async def test_a_session_outlives_the_servers_that_it_was_held_on(clients, gatew
 async def test_a_session_that_is_held_for_longer_than_its_leases_life_stays_held(
     clients, gateway, holding, monkeypatch
 ):
-    monkeypatch.setattr("contextbridge_server.store.leases.LIFE", timedelta(seconds=0.3))
+    life = timedelta(seconds=2)
+    monkeypatch.setattr("contextbridge_server.store.leases.LIFE", life)
     async with clients() as first, clients() as second:
         session = await first.made(ARK, **SESSION)
         held = await holding(first, session)
         waiting = asyncio.create_task(second.chat(session))
 
-        await asyncio.sleep(1)
+        await asyncio.sleep(1.2 * life.total_seconds())
 
         assert not waiting.done()
         assert sum(record.path.endswith("/completions") for record in gateway.requests) == 1
