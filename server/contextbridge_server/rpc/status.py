@@ -64,6 +64,9 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
     pb.ERROR_REASON_NOT_RESUMABLE: Status(
         StatusCode.OUT_OF_RANGE, "Start again with resume_after = 0."
     ),
+    pb.ERROR_REASON_GENERATION_ABANDONED: Status(
+        StatusCode.ABORTED, "Ask again with a new request_id; it is charged again."
+    ),
     pb.ERROR_REASON_TOKEN_MISSING: Status(
         StatusCode.UNAUTHENTICATED, "Send authorization: Bearer TOKEN as metadata."
     ),

@@ -158,6 +158,7 @@ from contextbridge.v1.error_reason_pb2 import (
     ERROR_REASON_CONTEXT_BUSY,
     ERROR_REASON_CONTEXT_NOT_FOUND,
     ERROR_REASON_FILE_NOT_FOUND,
+    ERROR_REASON_GENERATION_ABANDONED,
     ERROR_REASON_INTERNAL,
     ERROR_REASON_MESSAGE_MALFORMED,
     ERROR_REASON_METHOD_UNKNOWN,
@@ -250,6 +251,18 @@ from contextbridge.v1.response_cache_pb2 import (
     ResponseCachePolicy,
     ResponseCacheStatus,
 )
+from contextbridge.v1.response_cache_service_pb2 import (
+    DeleteCachedResponsesRequest,
+    DeleteCachedResponsesResponse,
+    GetResponseCacheStatisticsRequest,
+    GetResponseCacheStatisticsResponse,
+    ResponseCacheStatistics,
+)
+from contextbridge.v1.response_cache_service_pb2_grpc import (
+    add_ResponseCacheServiceServicer_to_server,
+    ResponseCacheServiceServicer,
+    ResponseCacheServiceStub,
+)
 from contextbridge.v1.usage_pb2 import (
     Usage,
 )
@@ -305,6 +318,8 @@ __all__ = [
     "Customer",
     "DeleteCachedContentRequest",
     "DeleteCachedContentResponse",
+    "DeleteCachedResponsesRequest",
+    "DeleteCachedResponsesResponse",
     "DeleteContextRequest",
     "DeleteContextResponse",
     "DeleteFileRequest",
@@ -318,6 +333,7 @@ __all__ = [
     "ERROR_REASON_CONTEXT_BUSY",
     "ERROR_REASON_CONTEXT_NOT_FOUND",
     "ERROR_REASON_FILE_NOT_FOUND",
+    "ERROR_REASON_GENERATION_ABANDONED",
     "ERROR_REASON_INTERNAL",
     "ERROR_REASON_MESSAGE_MALFORMED",
     "ERROR_REASON_METHOD_UNKNOWN",
@@ -395,6 +411,8 @@ __all__ = [
     "GetContextResponse",
     "GetFileRequest",
     "GetFileResponse",
+    "GetResponseCacheStatisticsRequest",
+    "GetResponseCacheStatisticsResponse",
     "GoogleMaps",
     "GoogleSearch",
     "GoogleSearchRetrieval",
@@ -436,6 +454,9 @@ __all__ = [
     "Recovery",
     "ResponseCacheOutcome",
     "ResponseCachePolicy",
+    "ResponseCacheServiceServicer",
+    "ResponseCacheServiceStub",
+    "ResponseCacheStatistics",
     "ResponseCacheStatus",
     "RetrievalConfig",
     "RetrievalMetadata",
@@ -476,4 +497,5 @@ __all__ = [
     "add_ContextServiceServicer_to_server",
     "add_FileServiceServicer_to_server",
     "add_GeminiServiceServicer_to_server",
+    "add_ResponseCacheServiceServicer_to_server",
 ]

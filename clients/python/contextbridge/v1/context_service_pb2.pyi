@@ -497,9 +497,13 @@ class ChatWithContextRequest(_message.Message):
     user: _builtins.str
     """Optional. The end user's id, for upstream's abuse detection."""
     request_id: _builtins.str
-    """Optional. Names the generation, so that the same request with the same id resumes it instead
-    of paying again. 1 to 128 characters. Without a store the call goes on, and
-    `started.resumable` is false.
+    """Optional. Names the generation, so that the same request with the same id, unary or streaming,
+    resumes it instead of paying again: while it runs, which it does for a while after its last
+    reader has gone, and for a while after it has ended (server's settings). A generation that
+    failed before its first event is begun again. 1 to 128 characters. Without a store the call
+    goes on, and `started.resumable` is false.
+    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+    (GENERATION_ABANDONED) where the server that made the answer died.
     """
     resume_after: _builtins.int
     """Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
@@ -887,7 +891,9 @@ class Completed(_message.Message):
 
     @_builtins.property
     def billed_usage(self) -> _usage_pb2.Usage:
-        """What this call cost. Differs from `usage` where the answer was not made for this call alone."""
+        """What this call cost: all zero where the answer was made for another call. A call that resumes
+        is told what the call that began was.
+        """
 
     @_builtins.property
     def context(self) -> _context_pb2.ContextOutcome:

@@ -133,9 +133,12 @@ class ContextServiceServicer:
         """Continues from a context and streams the answer.
 
         `started` comes first and `completed` last, exactly once each, on every success; a stream
-        without `completed` failed, and its status says how. Cancelling ends upstream's work.
+        without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
+        others share it (`response_cache`) or it is kept to be resumed (`request_id`).
         Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session).
+        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+        `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+        (GENERATION_ABANDONED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

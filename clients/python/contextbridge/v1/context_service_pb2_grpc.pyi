@@ -65,9 +65,12 @@ class ContextServiceStub:
     """Continues from a context and streams the answer.
 
     `started` comes first and `completed` last, exactly once each, on every success; a stream
-    without `completed` failed, and its status says how. Cancelling ends upstream's work.
+    without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
+    others share it (`response_cache`) or it is kept to be resumed (`request_id`).
     Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session).
+    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+    `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+    (GENERATION_ABANDONED).
     """
     CompleteChatWithContext: _grpc.UnaryUnaryMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.CompleteChatWithContextResponse]
     """Continues from a context and returns the whole answer at once: ChatWithContext's unary twin."""
@@ -109,9 +112,12 @@ class ContextServiceAsyncStub(ContextServiceStub):
     """Continues from a context and streams the answer.
 
     `started` comes first and `completed` last, exactly once each, on every success; a stream
-    without `completed` failed, and its status says how. Cancelling ends upstream's work.
+    without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
+    others share it (`response_cache`) or it is kept to be resumed (`request_id`).
     Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session).
+    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+    `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+    (GENERATION_ABANDONED).
     """
     CompleteChatWithContext: _aio.UnaryUnaryMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.CompleteChatWithContextResponse]  # type: ignore[assignment]
     """Continues from a context and returns the whole answer at once: ChatWithContext's unary twin."""
@@ -186,9 +192,12 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         """Continues from a context and streams the answer.
 
         `started` comes first and `completed` last, exactly once each, on every success; a stream
-        without `completed` failed, and its status says how. Cancelling ends upstream's work.
+        without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
+        others share it (`response_cache`) or it is kept to be resumed (`request_id`).
         Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session).
+        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+        `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+        (GENERATION_ABANDONED).
         """
 
     @_abc_1.abstractmethod

@@ -46,7 +46,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status UNIMPLEMENTED; a retry does not help.
     """
     ERROR_REASON_NOT_RESUMABLE: _ErrorReason.ValueType  # 5
-    """`resume_after` names a generation that is not kept. Start again without it.
+    """`resume_after` goes on with a generation that is not kept (any more, or at all), or is past
+    its last event. Start again without it.
 
     Status OUT_OF_RANGE; a retry does not help.
     """
@@ -297,6 +298,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Status FAILED_PRECONDITION; a retry does not help.
     """
+    ERROR_REASON_GENERATION_ABANDONED: _ErrorReason.ValueType  # 54
+    """The server that made the answer died, or was stopped, before it was whole. What was saved of
+    it was sent; its metadata says how many events that are (`savedEvents`).
+
+    Status ABORTED; a retry does not help.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `ErrorInfo.reason` of every failure, with domain `contextbridge.dev`.
@@ -342,7 +349,8 @@ ERROR_REASON_STORE_REQUIRED: ErrorReason.ValueType  # 4
 Status UNIMPLEMENTED; a retry does not help.
 """
 ERROR_REASON_NOT_RESUMABLE: ErrorReason.ValueType  # 5
-"""`resume_after` names a generation that is not kept. Start again without it.
+"""`resume_after` goes on with a generation that is not kept (any more, or at all), or is past
+its last event. Start again without it.
 
 Status OUT_OF_RANGE; a retry does not help.
 """
@@ -592,5 +600,11 @@ ERROR_REASON_CONTENT_UNREADABLE: ErrorReason.ValueType  # 53
 server's.
 
 Status FAILED_PRECONDITION; a retry does not help.
+"""
+ERROR_REASON_GENERATION_ABANDONED: ErrorReason.ValueType  # 54
+"""The server that made the answer died, or was stopped, before it was whole. What was saved of
+it was sent; its metadata says how many events that are (`savedEvents`).
+
+Status ABORTED; a retry does not help.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -76,8 +76,13 @@ class GenerateContentRequest(_message.Message):
     a context's id.
     """
     request_id: _builtins.str
-    """Optional. Names the generation, so that the same request with the same id resumes it instead
-    of paying again. 1 to 128 characters. Without a store the call goes on and cannot be resumed.
+    """Optional. Names the generation, so that the same request with the same id, unary or streaming,
+    resumes it instead of paying again: while it runs, which it does for a while after its last
+    reader has gone, and for a while after it has ended (server's settings). A generation that
+    failed before its first message is begun again. 1 to 128 characters. Without a store the call
+    goes on and cannot be resumed.
+    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+    (GENERATION_ABANDONED) where the server that made the answer died.
     """
     resume_after: _builtins.int
     """Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
@@ -217,7 +222,9 @@ class GenerateContentResponse(_message.Message):
 
     @_builtins.property
     def billed_usage(self) -> _usage_pb2.Usage:
-        """What this call cost. On the last message of a stream and on a unary answer."""
+        """What this call cost: all zero where the answer was made for another call. On the last message
+        of a stream and on a unary answer. A call that resumes is told what the call that began was.
+        """
 
     @_builtins.property
     def context(self) -> _context_pb2.ContextOutcome:

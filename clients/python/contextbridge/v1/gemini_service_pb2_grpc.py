@@ -78,7 +78,10 @@ class GeminiServiceServicer:
         """Streams an answer: GenerateContent's streaming twin.
 
         The last message carries `billed_usage`; a stream without it failed, and its status says how.
-        Cancelling ends upstream's work.
+        Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
+        resumed (`request_id`).
+        Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+        ABORTED (GENERATION_ABANDONED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

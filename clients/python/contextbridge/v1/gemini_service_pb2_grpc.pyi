@@ -47,7 +47,10 @@ class GeminiServiceStub:
     """Streams an answer: GenerateContent's streaming twin.
 
     The last message carries `billed_usage`; a stream without it failed, and its status says how.
-    Cancelling ends upstream's work.
+    Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
+    resumed (`request_id`).
+    Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+    ABORTED (GENERATION_ABANDONED).
     """
     CountTokens: _grpc.UnaryUnaryMultiCallable[_gemini_service_pb2.CountTokensRequest, _gemini_service_pb2.CountTokensResponse]
     """Counts the tokens of a prompt without generating. Costs nothing."""
@@ -71,7 +74,10 @@ class GeminiServiceAsyncStub(GeminiServiceStub):
     """Streams an answer: GenerateContent's streaming twin.
 
     The last message carries `billed_usage`; a stream without it failed, and its status says how.
-    Cancelling ends upstream's work.
+    Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
+    resumed (`request_id`).
+    Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+    ABORTED (GENERATION_ABANDONED).
     """
     CountTokens: _aio.UnaryUnaryMultiCallable[_gemini_service_pb2.CountTokensRequest, _gemini_service_pb2.CountTokensResponse]  # type: ignore[assignment]
     """Counts the tokens of a prompt without generating. Costs nothing."""
@@ -104,7 +110,10 @@ class GeminiServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams an answer: GenerateContent's streaming twin.
 
         The last message carries `billed_usage`; a stream without it failed, and its status says how.
-        Cancelling ends upstream's work.
+        Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
+        resumed (`request_id`).
+        Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+        ABORTED (GENERATION_ABANDONED).
         """
 
     @_abc_1.abstractmethod

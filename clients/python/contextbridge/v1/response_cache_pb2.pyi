@@ -29,15 +29,17 @@ class _ResponseCacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_R
     RESPONSE_CACHE_STATUS_HIT: _ResponseCacheStatus.ValueType  # 1
     """The answer was replayed from the cache; upstream was not called."""
     RESPONSE_CACHE_STATUS_MISS: _ResponseCacheStatus.ValueType  # 2
-    """Upstream was called, and a complete answer is kept."""
+    """Upstream was called; the answer is kept if it is whole."""
     RESPONSE_CACHE_STATUS_JOINED: _ResponseCacheStatus.ValueType  # 3
     """The call shared the generation of an identical call in flight."""
     RESPONSE_CACHE_STATUS_BYPASSED: _ResponseCacheStatus.ValueType  # 4
-    """The call could not use the cache: the server keeps no store, the store is away, or the
+    """The call could not use the cache: the server keeps no store, the store is away or full, or the
     answer is part of a session's state.
     """
     RESPONSE_CACHE_STATUS_REFRESHED: _ResponseCacheStatus.ValueType  # 5
-    """Upstream was called because the caller asked for it, and the entry was replaced."""
+    """Upstream was called because the caller asked for it; the answer replaces the entry if it is
+    whole.
+    """
 
 class ResponseCacheStatus(_ResponseCacheStatus, metaclass=_ResponseCacheStatusEnumTypeWrapper):
     """What the response cache did for one call."""
@@ -47,23 +49,30 @@ RESPONSE_CACHE_STATUS_UNSPECIFIED: ResponseCacheStatus.ValueType  # 0
 RESPONSE_CACHE_STATUS_HIT: ResponseCacheStatus.ValueType  # 1
 """The answer was replayed from the cache; upstream was not called."""
 RESPONSE_CACHE_STATUS_MISS: ResponseCacheStatus.ValueType  # 2
-"""Upstream was called, and a complete answer is kept."""
+"""Upstream was called; the answer is kept if it is whole."""
 RESPONSE_CACHE_STATUS_JOINED: ResponseCacheStatus.ValueType  # 3
 """The call shared the generation of an identical call in flight."""
 RESPONSE_CACHE_STATUS_BYPASSED: ResponseCacheStatus.ValueType  # 4
-"""The call could not use the cache: the server keeps no store, the store is away, or the
+"""The call could not use the cache: the server keeps no store, the store is away or full, or the
 answer is part of a session's state.
 """
 RESPONSE_CACHE_STATUS_REFRESHED: ResponseCacheStatus.ValueType  # 5
-"""Upstream was called because the caller asked for it, and the entry was replaced."""
+"""Upstream was called because the caller asked for it; the answer replaces the entry if it is
+whole.
+"""
 Global___ResponseCacheStatus: _TypeAlias = ResponseCacheStatus  # noqa: Y015
 
 @_typing.final
 class ResponseCachePolicy(_message.Message):
     """What a caller asks of the response cache, for one call.
 
-    The cache is keyed by tenant first, then by everything that can change the answer.
-    Without a store the call is answered as if `enabled` were false, and the answer says BYPASSED.
+    The cache is keyed by tenant first, then by everything that can change the answer: the content of
+    the context that is named (an upstream id that the server did not make counts as it is), model,
+    messages, sampling, tools, response format, `extra_body`. Unary and streaming calls share answers,
+    and identical calls in flight share one generation. Only a whole answer is kept: every choice
+    finished with `stop` or tool calls, and upstream's stream ended as it should.
+    Without a store the call is answered as if `enabled` were false, and the answer says BYPASSED; so
+    it does on a session, whose answers are part of its state.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -87,7 +96,9 @@ class ResponseCachePolicy(_message.Message):
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Optional. How long a kept answer may be served, 1 second to 365 days. Unset means 30 days."""
+        """Optional. How long the answer of this call may be served, 1 second to 365 days; an older answer
+        is not served to this call either. Unset means 30 days.
+        """
 
     def __init__(
         self,
@@ -155,7 +166,7 @@ class ResponseCacheOutcome(_message.Message):
     """The entry's key, opaque, for support and for deletion. Empty on BYPASSED."""
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
-        """How long ago the answer was made. Set on HIT and JOINED only."""
+        """How long ago the answer was made: completed on HIT, begun on JOINED. Set on these only."""
 
     def __init__(
         self,
