@@ -25,7 +25,7 @@ from contextbridge_server.app import running_server
 from contextbridge_server.settings import Settings
 from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 
-pytest_plugins = ["valkey_engines"]
+pytest_plugins = ["valkey_engines", "stored_bridges"]
 
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).parent / "contextbridge")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -217,7 +218,10 @@ class Bindings:
             raise
         if bound:
             made = named_context(binding.upstream_id)
-            await patiently(lambda: self._ownership.claim(asker.caller, made, binding.expires))
+            claim = partial(
+                self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
+            )
+            await patiently(claim)
         else:
             # The context was deleted meanwhile, or another holder has made its own.
             await self.discard(binding, asker)

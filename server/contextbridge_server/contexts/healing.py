@@ -157,10 +157,10 @@ class ContextUse:
 
     async def _renew_ownership(self, now: datetime) -> None:
         """Note once a day whose a binding is whose life begins anew with each use."""
-        binding = self._record.binding
-        if binding is None or binding.is_cached_content or self._record.used.date() == now.date():
+        upstream_id = self._record.owner_due(now)
+        if not upstream_id:
             return
-        named = named_context(binding.upstream_id)
+        named = named_context(upstream_id)
         renew = self._healer.ownership.renew
         await _if_store_is_there(lambda: renew(self._asker.caller, named, None))
 

@@ -19,6 +19,8 @@ from ..translate.json_values import encode
 
 VERSION = b"contextbridge.context.v1\n"
 """Goes into each hash, so that another rule can never give the hash of an old one."""
+CONTENT_VERSION = b"contextbridge.content.v1\n"
+"""The same for hashes of the content alone."""
 MODEL_PREFIX = "models/"
 LEAST_WITHOUT_EXPONENT = 1e-6
 
@@ -89,7 +91,23 @@ def identity_of(body: Mapping[str, Any]) -> str:
     Args:
         body: The body that goes upstream, as decoded JSON.
     """
-    deciding = {key: value for key, value in body.items() if key != "ttl"}
+    deciding = _without(body, "ttl")
     if isinstance(model := body.get("model"), str):
         deciding["model"] = model.removeprefix(MODEL_PREFIX)
     return hashlib.sha256(VERSION + canonical_json(deciding)).hexdigest()
+
+
+def content_identity_of(body: Mapping[str, Any]) -> str:
+    """Return the hash of a create request's content, whatever the model: 64 hexadecimal digits.
+
+    Everything counts but `model`, which a call on the context has too, and `ttl`.
+
+    Args:
+        body: The body that goes upstream, as decoded JSON.
+    """
+    content = _without(body, "model", "ttl")
+    return hashlib.sha256(CONTENT_VERSION + canonical_json(content)).hexdigest()
+
+
+def _without(body: Mapping[str, Any], *left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in left_out}

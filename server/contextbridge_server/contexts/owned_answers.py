@@ -1,7 +1,7 @@
 """Answers to those only who may name what a prompt names."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ..translate.prompt import Prompt
 from ..upstream.port import Chunk
@@ -24,11 +24,21 @@ class OwnedAnswers:
         self._answers = answers
         self._ownership = ownership
 
+    async def check(self, prompt: Prompt, asker: Asker) -> None:
+        """Refuse who may not name what a prompt names, where the answer is there already.
+
+        Raises:
+            BridgeError: CACHE_NOT_FOUND, CONTEXT_NOT_FOUND or FILE_NOT_FOUND, where something is
+                not for the asker to name; STORE_UNAVAILABLE.
+        """
+        async with self._naming(prompt, asker):
+            pass
+
     @asynccontextmanager
     async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
         """Ask for a whole answer; leave the context when it is told."""
         async with (
-            self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body),
+            self._naming(prompt, asker),
             self._answers.whole(prompt, asker) as answer,
         ):
             yield answer
@@ -37,10 +47,13 @@ class OwnedAnswers:
     async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:
         """Ask for an answer in chunks; leaving the context closes the request."""
         async with (
-            self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body),
+            self._naming(prompt, asker),
             self._answers.stream(prompt, asker) as answer,
         ):
             yield answer
+
+    def _naming(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[None]:
+        return self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body)
 
 
 def _named(prompt: Prompt) -> list[Resource]:

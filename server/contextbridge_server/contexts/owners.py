@@ -22,17 +22,26 @@ UNREADABLE = ""
 """Stands for an owner that cannot be read; no tenant is called so."""
 
 DROP = Script("""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local stored = redis.call('GET', KEYS[1])
+local is_read, owner = pcall(cjson.decode, stored or '')
+if not is_read or type(owner) ~= 'table' or owner.tenant ~= ARGV[1] then return 0 end
 return redis.call('UNLINK', KEYS[1])
 """)
-"""KEYS: record. ARGV: the record as it must be: a name may have a new owner by now."""
+"""KEYS: record. ARGV: the tenant that it must be of: a name may have a new owner by now."""
 
 
-class _Record(msgspec.Struct):
-    """What is stored of an owner."""
+class _Record(msgspec.Struct, omit_defaults=True):
+    """What is stored of an owner.
+
+    Attributes:
+        v: The version of what is stored.
+        tenant: The owner.
+        context: The id of our context that the resource is a binding of; empty for none.
+    """
 
     v: int
     tenant: str
+    context: str = ""
 
 
 class OwnerRecords:
@@ -50,6 +59,11 @@ class OwnerRecords:
         replies = await self._store.execute_each([_look_up(resource) for resource in resources])
         return [_tenant_of(reply) for reply in replies]
 
+    async def context_of(self, resource: Resource, tenant: str) -> str:
+        """Return the id of a tenant's context that a resource is a binding of; empty for none."""
+        record = _decoded(await self._store.execute("GET", owner_key(resource.key)))
+        return record.context if record is not None and record.tenant == tenant else ""
+
     async def require(self) -> None:
         """Make sure that an owner can be noted, by a write that ends by itself.
 
@@ -58,9 +72,18 @@ class OwnerRecords:
         """
         await self._store.execute("SET", owner_key(""), "", "PX", 1)
 
-    async def put(self, resource: Resource, tenant: str, until: datetime | None) -> None:
-        """Note an owner, instead of any before: upstream has just made the resource."""
-        owner = _encoded(tenant)
+    async def put(
+        self, resource: Resource, tenant: str, until: datetime | None, context_id: str = ""
+    ) -> None:
+        """Note an owner, instead of any before: upstream has just made the resource.
+
+        Args:
+            resource: What upstream has made.
+            tenant: Whose it is.
+            until: When upstream ends it; None where it does not say.
+            context_id: The context of ours that it is a binding of; empty for none.
+        """
+        owner = msgspec.json.encode(_Record(VERSION, tenant, context_id))
         await self._store.execute("SET", owner_key(resource.key), owner, *_life(resource, until))
 
     async def extend(self, resource: Resource, until: datetime | None) -> None:
@@ -69,7 +92,7 @@ class OwnerRecords:
 
     async def drop(self, resource: Resource, tenant: str) -> None:
         """Forget a resource, unless it is another tenant's by now."""
-        await self._store.run(DROP, [owner_key(resource.key)], _encoded(tenant))
+        await self._store.run(DROP, [owner_key(resource.key)], tenant)
 
 
 def end_of(message: Message, field: str) -> datetime | None:
@@ -92,17 +115,18 @@ def _life(resource: Resource, until: datetime | None) -> Sequence[Argument]:
     return ("PXAT", round(until.timestamp() * 1000) + _ms(GRACE))
 
 
-def _encoded(tenant: str) -> bytes:
-    return msgspec.json.encode(_Record(VERSION, tenant))
-
-
 def _tenant_of(reply: Any) -> str | None:
+    record = _decoded(reply)
+    return record.tenant if record is not None else None
+
+
+def _decoded(reply: Any) -> _Record | None:
     if reply is None:
         return None
     try:
-        return msgspec.json.decode(reply, type=_Record).tenant
+        return msgspec.json.decode(reply, type=_Record)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return UNREADABLE
+        return _Record(VERSION, UNREADABLE)
 
 
 def _ms(duration: timedelta) -> int:

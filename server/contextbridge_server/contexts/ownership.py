@@ -61,6 +61,7 @@ class Ownership(Protocol):
         made: Resource,
         until: datetime | None,
         undo: Callable[[], Awaitable[object]] | None = None,
+        context_id: str = "",
     ) -> None:
         """Note that a caller has made a resource.
 
@@ -69,6 +70,7 @@ class Ownership(Protocol):
             made: What upstream has just made.
             until: When upstream ends it; None where it does not say. Contexts live on by use.
             undo: Takes it back from upstream, where it cannot be noted.
+            context_id: The context of ours that it is a binding of; empty for none.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE, STORE_FULL.
@@ -118,6 +120,7 @@ class NoOwnership:
         made: Resource,
         until: datetime | None,
         undo: Callable[[], Awaitable[object]] | None = None,
+        context_id: str = "",
     ) -> None:
         """Note nothing."""
 
@@ -197,10 +200,11 @@ class TenantOwnership:
         made: Resource,
         until: datetime | None,
         undo: Callable[[], Awaitable[object]] | None = None,
+        context_id: str = "",
     ) -> None:
         """Note that a caller has made a resource."""
         try:
-            await self._records.put(made, caller.tenant, until)
+            await self._records.put(made, caller.tenant, until, context_id)
         except BridgeError:
             if self._is_open_to(caller):
                 return

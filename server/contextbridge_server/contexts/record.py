@@ -70,6 +70,8 @@ class ContextRecord:
         uncacheable_until: Until when upstream is not asked to cache it again.
         turns_begun: Calls that a session has had, those under way and those that failed included.
         counters: What has happened to it.
+        content_identity: Hash of what it was made from, model and life apart; empty for one stored
+            before this was noted.
     """
 
     tenant: str
@@ -83,6 +85,7 @@ class ContextRecord:
     uncacheable_until: datetime | None = None
     turns_begun: int = 0
     counters: Counters = field(default_factory=Counters)
+    content_identity: str = ""
 
     @property
     def id(self) -> str:
@@ -124,6 +127,16 @@ class ContextRecord:
             expires = self.binding.expires if self.binding else now
             end = now + UNKNOWN_END if expires is None else expires
         return max(end - now, MIN_LIFE)
+
+    def owner_due(self, now: datetime) -> str:
+        """Return the upstream id whose owner a use notes again, or nothing.
+
+        That is once a day, and where a binding's life begins anew with each use.
+        """
+        binding = self.binding
+        if binding is None or binding.is_cached_content or self.used.date() == now.date():
+            return ""
+        return binding.upstream_id
 
     def used_at(self, now: datetime) -> "ContextRecord":
         """Return it as a call leaves it: its binding's life begins anew where it slides."""

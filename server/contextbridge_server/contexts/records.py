@@ -151,6 +151,19 @@ return 1
 """KEYS: record, content, turns. ARGV: now, life, account, upstream id, its new expiry ('' leaves
 it), fields and values. -1 where the context is gone."""
 
+TOUCH = Script(
+    WITHOUT_ROOM
+    + KEEP
+    + """
+local used = tonumber(redis.call('HGET', KEYS[1], 'used'))
+if not used then return 0 end
+if used < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'used', ARGV[2]) end
+keep(ARGV[1], ARGV[2], ARGV[3])
+return 1
+"""
+)
+"""KEYS: record, content, turns. ARGV: account, now, life. 0 where the context is gone."""
+
 DELETE = Script(
     WITHOUT_ROOM
     + """
@@ -402,6 +415,15 @@ class ContextRecords:
         )
         return None if done < 0 else bool(done)
 
+    async def touch(self, place: Place, record: ContextRecord, now: datetime) -> bool:
+        """Begin a context's retention anew, and count nothing; False where it is gone."""
+        done = await self._store.run(
+            TOUCH,
+            (place.key("record"), place.key("content"), place.key("turns")),
+            *(place.account, milliseconds(now), _ms(record.life(now))),
+        )
+        return bool(done)
+
     async def change(
         self, place: Place, known: ContextRecord, changed: ContextRecord, now: datetime
     ) -> bool:
@@ -466,6 +488,7 @@ def _fields(place: Place, record: ContextRecord) -> dict[str, Argument]:
         "used": milliseconds(record.used),
         "creation_tokens": record.counters.creation_tokens,
         "restore_token": 0,
+        "content_identity": record.content_identity,
         **_changeable(record),
     }
     if binding := record.binding:
@@ -532,6 +555,7 @@ def _record(place: Place, reply: Sequence[bytes]) -> ContextRecord:
             inlined=number("inlined"),
             held_token_ms=number("held_token_ms"),
         ),
+        content_identity=text("content_identity"),
     )
 
 

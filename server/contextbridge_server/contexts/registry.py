@@ -1,9 +1,11 @@
 """The registry: contexts that are created once, and are there until their retention ends."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -22,18 +24,19 @@ from ..translate.contexts import (
     refuse_what_needs_a_store,
     ttl_asked,
 )
+from ..translate.json_values import Json
 from ..translate.limits import Limits
 from ..translate.times import timedelta_of
 from ..upstream.objects import ask_for_object
 from ..upstream.port import Upstream, UpstreamRequest
 from .asker import Asker
 from .bindings import GONE, Bindings, binding_of
-from .identity import identity_of
+from .identity import content_identity_of, identity_of
 from .ownership import Ownership
 from .pages import LOOKS, page_of
 from .prices import PriceTable
 from .record import ContextRecord, as_stored
-from .records import ContextRecords, Place, is_ours, new_id, not_found
+from .records import LARGE_BYTES, ContextRecords, Place, is_ours, new_id, not_found
 from .statistics import Counters
 from .upstream_names import named_context
 from .warmth import extend
@@ -160,7 +163,7 @@ class Registry:
     ) -> pb.CreateContextResponse:
         if request.reuse != pb.REUSE_IDENTICAL:
             return await self._made(request, asked, asker)
-        identity = identity_of(msgspec.json.decode(asked.body))
+        identity = await _hash_of(asked.body, identity_of)
         keeps = "" if self._recovery(request) == pb.RECOVERY_NEVER else "stored"
         key = identity_key(asker.caller.tenant, f"{identity}/{keeps}/{asker.account}")
         made: pb.CreateContextResponse | None = None
@@ -204,11 +207,14 @@ class Registry:
         # Before upstream is paid: nobody could find the context where the store is away or full.
         await self._records.make_room(asker.caller.tenant)
         await self._ownership.require(asker.caller)
+        content_identity = await _hash_of(asked.body, content_identity_of)
         now = self._now()
         value = await ask_for_object(self._upstream, asked, asker.terms)
         created = context_created(value, request, now)
         # A caller who leaves now has been charged for, so the context is kept all the same.
-        return await self._tasks.finish(self._kept(created, request, asked, asker, now))
+        return await self._tasks.finish(
+            self._kept(created, request, asked, asker, now, content_identity=content_identity)
+        )
 
     async def _kept(
         self,
@@ -217,17 +223,24 @@ class Registry:
         asked: UpstreamRequest,
         asker: Asker,
         now: datetime,
+        *,
+        content_identity: str,
     ) -> pb.CreateContextResponse:
         context = created.context
         context.id = new_id(now)
         context.recovery = self._recovery(request)
         place = asker.place(context.id)
-        record = self._record(asker.caller.tenant, context, request, now)
+        record = self._record(
+            asker.caller.tenant, context, request, now, content_identity=content_identity
+        )
         content = asked.body if record.is_restorable else None
         binding = binding_of(context)
         made = named_context(binding.upstream_id)
+        claim = partial(
+            self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
+        )
         try:
-            await patiently(lambda: self._ownership.claim(asker.caller, made, binding.expires))
+            await patiently(claim)
             await patiently(lambda: self._records.add(place, record, content, now))
         except BridgeError:
             await self._bindings.discard(binding, asker)
@@ -241,6 +254,8 @@ class Registry:
         context: pb.Context,
         request: pb.CreateContextRequest,
         now: datetime,
+        *,
+        content_identity: str,
     ) -> ContextRecord:
         binding = binding_of(context)
         ttl = timedelta_of(context.ttl) if context.HasField("ttl") else None
@@ -254,6 +269,7 @@ class Registry:
             used=now,
             binding=binding,
             counters=Counters(creation_tokens=binding.token_count),
+            content_identity=content_identity,
         )
 
     def _recovery(self, request: pb.CreateContextRequest) -> pb.Recovery.ValueType:
@@ -435,6 +451,13 @@ def digest_of(request: pb.CreateContextRequest) -> str:
     asked.CopyFrom(request)
     asked.request_id = ""
     return hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()
+
+
+async def _hash_of(body: bytes, hash_of: Callable[[Json], str]) -> str:
+    """Return a hash of an encoded body, of a large one without keeping other calls waiting."""
+    if len(body) < LARGE_BYTES:
+        return hash_of(msgspec.json.decode(body))
+    return await asyncio.to_thread(lambda: hash_of(msgspec.json.decode(body)))
 
 
 def _is_reusable(record: ContextRecord, now: datetime) -> bool:

@@ -11,12 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextbridge_server.contexts.identity import canonical_json, identity_of
-
-VECTORS = msgspec.json.decode(
-    (Path(__file__).parents[2] / "golden" / "identity" / "vectors.json").read_bytes()
+from contextbridge_server.contexts.identity import (
+    canonical_json,
+    content_identity_of,
+    identity_of,
 )
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "identity"
+VECTORS = msgspec.json.decode((GOLDEN / "vectors.json").read_bytes())
+CONTENT_VECTORS = msgspec.json.decode((GOLDEN / "content_vectors.json").read_bytes())
 TAG = "contextbridge.context.v1\n"
+CONTENT_TAG = "contextbridge.content.v1\n"
 DEPTH = 100_000
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -80,7 +85,15 @@ def test_a_golden_vector_keeps_its_hash(vector):
     assert identity_of(vector["body"]) == expected
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["what"])
+@pytest.mark.parametrize("vector", CONTENT_VECTORS, ids=lambda vector: vector["what"])
+def test_a_golden_vector_of_content_keeps_its_hash(vector):
+    expected = hashlib.sha256((CONTENT_TAG + vector["canonical"]).encode()).hexdigest()
+
+    assert vector["sha256"] == expected
+    assert content_identity_of(vector["body"]) == expected
+
+
+@pytest.mark.parametrize("vector", [*VECTORS, *CONTENT_VECTORS], ids=lambda vector: vector["what"])
 def test_a_golden_vector_is_its_own_canonical_text(vector):
     canonical = vector["canonical"].encode()
 
@@ -97,12 +110,23 @@ def test_ttl_never_matters(body, ttl):
     assert identity_of({**body, "ttl": ttl}) == identity_of(body)
 
 
-@given(BODIES.filter(bool), LEAVES, st.data())
-def test_another_leaf_is_another_identity(body, leaf, data):
+@given(BODIES, JSON, JSON)
+def test_neither_model_nor_ttl_matters_for_content(body, model, ttl):
+    assert content_identity_of({**body, "model": model, "ttl": ttl}) == content_identity_of(body)
+
+
+@pytest.mark.parametrize("hash_of", [identity_of, content_identity_of])
+@given(body=BODIES.filter(bool), leaf=LEAVES, data=st.data())
+def test_another_leaf_is_another_identity(hash_of, body, leaf, data):
     path = data.draw(st.sampled_from(places(body)))
     same = same_leaf(value_at(body, path), leaf)
 
-    assert (identity_of(with_leaf(body, path, leaf)) == identity_of(body)) == same
+    assert (hash_of(with_leaf(body, path, leaf)) == hash_of(body)) == same
+
+
+@given(BODIES)
+def test_no_hash_of_content_is_one_of_a_whole(body):
+    assert content_identity_of(body) != identity_of(body)
 
 
 @given(BODIES, TEXTS, JSON)
@@ -137,10 +161,11 @@ def test_an_absent_mode_is_not_the_default_mode():
     assert identity_of({"model": "m"}) != identity_of({"model": "m", "mode": "session"})
 
 
-def test_the_body_is_left_as_it_was():
+@pytest.mark.parametrize("hash_of", [identity_of, content_identity_of])
+def test_the_body_is_left_as_it_was(hash_of):
     body = {"model": "models/m", "ttl": 1, "messages": [{"b": 1, "a": 2}]}
 
-    identity_of(body)
+    hash_of(body)
 
     assert list(body) == ["model", "ttl", "messages"]
     assert body["model"] == "models/m"

@@ -9,6 +9,9 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.callers import ANYONE, Caller, is_single_tenant, read_callers
+from contextbridge_server.contexts.answers import StraightAnswers
+from contextbridge_server.contexts.asker import Asker
+from contextbridge_server.contexts.owned_answers import OwnedAnswers
 from contextbridge_server.contexts.owners import GRACE, SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.ownership import (
     NoOwnership,
@@ -30,6 +33,8 @@ from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 from contextbridge_server.store.keys import owner_key
 from contextbridge_server.store.port import Store
 from contextbridge_server.store.valkey import opened_store
+from contextbridge_server.translate.prompt import Prompt
+from contextbridge_server.upstream.port import CallTerms, Surface, UpstreamRequest
 
 ACME = Caller("shop", "acme", unknown_ids=False)
 BOLT = Caller("desk", "bolt", unknown_ids=False)
@@ -426,6 +431,108 @@ async def test_a_later_versions_record_tells_its_tenant(
 
     assert await refusal(shared, ACME, CACHE) == ""
     assert await refusal(shared, BOLT_ADMIN, CACHE) == "CACHE_NOT_FOUND"
+
+
+async def test_a_binding_tells_its_tenant_alone_which_context_it_is_of(
+    shared: TenantOwnership, store: Store
+) -> None:
+    records = OwnerRecords(store)
+    await shared.claim(ACME, CACHE, SOON, context_id="context-1")
+    await shared.claim(ACME, FILE, SOON)
+
+    assert await records.context_of(CACHE, ACME.tenant) == "context-1"
+    for resource, tenant in [(CACHE, BOLT.tenant), (FILE, ACME.tenant), (OTHER, ACME.tenant)]:
+        assert await records.context_of(resource, tenant) == ""
+
+
+async def test_a_context_is_known_as_long_as_the_owner_and_no_longer(
+    shared: TenantOwnership, store: Store
+) -> None:
+    records = OwnerRecords(store)
+    await shared.claim(ACME, CACHE, SOON, context_id="context-1")
+    await shared.renew(ACME, CACHE, SOON + timedelta(days=30))
+    kept = await records.context_of(CACHE, ACME.tenant)
+    await shared.claim(ACME, CACHE, SOON)
+
+    assert kept == "context-1"
+    assert await records.context_of(CACHE, ACME.tenant) == ""
+
+
+async def test_a_record_of_before_contexts_were_noted_is_read_and_forgotten(
+    shared: TenantOwnership, store: Store
+) -> None:
+    await store.execute("SET", owner_key(CACHE.key), '{"v":1,"tenant":"acme"}')
+
+    assert await OwnerRecords(store).context_of(CACHE, ACME.tenant) == ""
+    assert await refusal(shared, ACME, CACHE) == ""
+    await shared.forget(ACME, CACHE)
+    assert await store.execute("EXISTS", owner_key(CACHE.key)) == 0
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"\xff", b"7", b"null", b"[" * 2_000])
+async def test_a_record_that_cannot_be_read_names_no_context_and_stays(
+    value: bytes, shared: TenantOwnership, store: Store
+) -> None:
+    await store.execute("SET", owner_key(CACHE.key), value)
+
+    assert await OwnerRecords(store).context_of(CACHE, ACME.tenant) == ""
+    await shared.forget(ACME, CACHE)
+    assert await store.execute("GET", owner_key(CACHE.key)) == value
+
+
+@pytest.mark.parametrize("tenant", ["acme", 'quote"\\', "M\u00fcller \U0001f30a"])
+async def test_who_made_a_binding_may_forget_it_and_nobody_else(
+    tenant: str, shared: TenantOwnership, store: Store
+) -> None:
+    maker = Caller("maker", tenant)
+    await shared.claim(maker, CACHE, SOON, context_id="context-1")
+
+    await shared.forget(BOLT, CACHE)
+    assert await refusal(shared, maker, CACHE) == ""
+    await shared.forget(maker, CACHE)
+    assert await store.execute("EXISTS", owner_key(CACHE.key)) == 0
+
+
+# ---------------------------------------------------------------------------- answers
+
+
+def prompt_of(context_id: str = "", *, body: bytes = b"{}", is_native: bool = False) -> Prompt:
+    asked = UpstreamRequest(Surface.CONTEXT, "POST", "/context/chat/completions", body)
+    return Prompt("context_id", context_id, asked, lambda _: asked, is_native)
+
+
+async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_from(
+    shared: TenantOwnership,
+) -> None:
+    await shared.claim(ACME, CACHE, SOON)
+    await shared.claim(ACME, FILE, SOON)
+    owned = OwnedAnswers(StraightAnswers(Untouched()), shared)
+    file = prompt_of(body=b'{"fileUri": "files/f1"}')
+    prompts = {
+        "CACHE_NOT_FOUND": [
+            prompt_of("cachedContents/c1"),
+            prompt_of("c1", is_native=True),
+        ],
+        "FILE_NOT_FOUND": [file],
+    }
+
+    for refused, named in prompts.items():
+        for prompt in named:
+            await owned.check(prompt, Asker(ACME, CallTerms("r")))
+            work = owned.check(prompt, Asker(BOLT, CallTerms("r")))
+            assert await failure(work) == refused
+    for caller in (ACME, BOLT):
+        await owned.check(prompt_of(), Asker(caller, CallTerms("r")))
+
+
+class Untouched:
+    """An upstream that is never asked."""
+
+    async def send(self, request: UpstreamRequest, terms: CallTerms) -> Any:
+        raise AssertionError("upstream was asked")
+
+    def stream(self, request: UpstreamRequest, terms: CallTerms) -> Any:
+        raise AssertionError("upstream was asked")
 
 
 def about(duration: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of contexts: bridges on every kind of store."""
+"""Fixtures of tests that run on every kind of store: bridges, callers of them, the gateway."""
 
 import hashlib
 import os

@@ -1,0 +1,106 @@
+"""Contexts as the response cache sees them: by what they hold, not by what they are called."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..errors import BridgeError
+from .asker import Asker
+from .owners import OwnerRecords
+from .record import ContextRecord
+from .records import ContextRecords, is_ours, not_found
+from .upstream_names import named_cached_content, named_context
+
+NOTED_EVERY = timedelta(minutes=1)
+"""How often a use that never reaches upstream is written down, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedContext:
+    """The context that a prompt starts from, as the response cache sees it.
+
+    Attributes:
+        content: What tells contents apart: `content:<hash>` of a context of ours, `context:<id>`
+            of one stored without its hash, `upstream:<id>` of an id that is upstream's own; empty
+            for no context.
+        is_session: Its answers are part of its state.
+        record: The context of ours that was named by its own id, as it was read.
+    """
+
+    content: str
+    is_session: bool
+    record: ContextRecord | None = None
+
+
+NO_CONTEXT = NamedContext("", is_session=False)
+
+
+class NamedContexts:
+    """Finds what prompts name, and notes uses that never reach upstream.
+
+    Args:
+        records: The contexts.
+        owners: Tell which of them an upstream id is a binding of.
+        now: Tells the time, with its zone.
+    """
+
+    def __init__(
+        self, records: ContextRecords, owners: OwnerRecords, now: Callable[[], datetime]
+    ) -> None:
+        self._records = records
+        self._owners = owners
+        self._now = now
+
+    async def of(self, context_id: str, asker: Asker, *, native: bool) -> NamedContext:
+        """Return the context of an id.
+
+        Args:
+            context_id: A context of ours or an upstream id; empty for none.
+            asker: Who asks.
+            native: It was named on the Gemini-native surface.
+
+        Raises:
+            BridgeError: CONTEXT_NOT_FOUND, of an id of ours; STORE_UNAVAILABLE.
+        """
+        if not context_id:
+            return NO_CONTEXT
+        if not is_ours(context_id):
+            return await self._of_upstream(context_id, asker, native=native)
+        record = await self._records.load(asker.place(context_id))
+        if record is None:
+            raise not_found(context_id)
+        return NamedContext(_content_of(record), record.is_session, record)
+
+    async def _of_upstream(self, name: str, asker: Asker, *, native: bool) -> NamedContext:
+        resource = named_cached_content(name) if native else named_context(name)
+        context_id = await self._owners.context_of(resource, asker.caller.tenant)
+        record = await self._records.load(asker.place(context_id)) if context_id else None
+        if record is None:
+            # Letter by letter: two spellings of one name may as well count as two.
+            return NamedContext(f"upstream:{name}", is_session=False)
+        # Without the record: a call by upstream's id does not prolong the context's retention.
+        return NamedContext(_content_of(record), record.is_session)
+
+    async def used(self, named: NamedContext, asker: Asker) -> None:
+        """Note that a call on a context was answered from the response cache.
+
+        The context's retention begins anew, as with each use; nothing is counted. Where the store
+        is away, nothing is noted.
+        """
+        record, now = named.record, self._now()
+        if record is None or record.retention is None:
+            return
+        if now - record.used < min(NOTED_EVERY, record.retention / 2):
+            return
+        with suppress(BridgeError):
+            # Else the next use, which goes by the day of this one, would leave it out.
+            if upstream_id := record.owner_due(now):
+                await self._owners.extend(named_context(upstream_id), None)
+            await self._records.touch(asker.place(record.id), record, now)
+
+
+def _content_of(record: ContextRecord) -> str:
+    if record.content_identity:
+        return f"content:{record.content_identity}"
+    return f"context:{record.id}"
