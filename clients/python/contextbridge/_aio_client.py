@@ -366,6 +366,47 @@ class AsyncClient:
             self.stubs.cached_contents.DeleteCachedContent, request, timeout
         )
 
+    # Response cache
+
+    async def delete_cached_responses(
+        self,
+        *,
+        key: str = "",
+        customer_identifier: str = "",
+        context: str | pb.Context = "",
+        all: bool = False,  # noqa: A002 - The request's field.
+        timeout: Timeout = None,
+    ) -> int:
+        """Deletes answers that the server keeps for the caller's tenant; returns how many.
+
+        Exactly one argument says which: without one nothing is deleted and the call fails.
+
+        Args:
+            key: The answer with this key, which `response_cache.key` of an answer is.
+            customer_identifier: Those that were made for this customer.
+            context: Those that start from this context, or from one of the same content.
+            all: True for all of them.
+            timeout: The deadline; None means the client's.
+        """
+        request = pb.DeleteCachedResponsesRequest(
+            key=key,
+            customer_identifier=customer_identifier,
+            context_id=_requests.context_id(context),
+            all=all,
+        )
+        method = self.stubs.response_cache.DeleteCachedResponses
+        response = await self._transport.unary(method, request, timeout)
+        return response.deleted_count
+
+    async def get_response_cache_statistics(
+        self, *, timeout: Timeout = None
+    ) -> pb.ResponseCacheStatistics:
+        """Returns what the server keeps for the caller's tenant, and how that has been used."""
+        request = pb.GetResponseCacheStatisticsRequest()
+        method = self.stubs.response_cache.GetResponseCacheStatistics
+        response = await self._transport.unary(method, request, timeout)
+        return response.statistics
+
     # Files
 
     async def upload_file(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextbridge.v1.context_service_pb2_grpc import ContextServiceAsyncStub
     from contextbridge.v1.file_service_pb2_grpc import FileServiceAsyncStub
     from contextbridge.v1.gemini_service_pb2_grpc import GeminiServiceAsyncStub
+    from contextbridge.v1.response_cache_service_pb2_grpc import ResponseCacheServiceAsyncStub
 
 _RequestT = TypeVar("_RequestT")
 _ResponseT = TypeVar("_ResponseT")
@@ -37,6 +38,7 @@ class AsyncStubs:
     gemini: "GeminiServiceAsyncStub"
     cached_contents: "CachedContentServiceAsyncStub"
     files: "FileServiceAsyncStub"
+    response_cache: "ResponseCacheServiceAsyncStub"
 
 
 class AsyncTransport:
@@ -70,6 +72,7 @@ class AsyncTransport:
                 gemini=pb.GeminiServiceStub(self.channel),
                 cached_contents=pb.CachedContentServiceStub(self.channel),
                 files=pb.FileServiceStub(self.channel),
+                response_cache=pb.ResponseCacheServiceStub(self.channel),
             )
         return self._stubs
 

@@ -50,6 +50,7 @@ _READS = {
     "contextbridge.v1.GeminiService": ("CountTokens",),
     "contextbridge.v1.CachedContentService": ("GetCachedContent", "ListCachedContents"),
     "contextbridge.v1.FileService": ("GetFile", "ListFiles"),
+    "contextbridge.v1.ResponseCacheService": ("GetResponseCacheStatistics",),
     "grpc.health.v1.Health": ("Check",),
 }
 

@@ -2,6 +2,8 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from contextbridge import v1 as pb
@@ -26,7 +28,7 @@ class Fold(Protocol[EventT, AnswerT]):
     """The first event was asked for."""
 
     def add(self, event: EventT, /) -> None:
-        """Takes the next event."""
+        """Takes the next event, which is not changed any more: it is kept, not copied."""
 
     def text(self, event: EventT, index: int, /) -> str:
         """The text that an event brings to one choice; empty for none."""
@@ -36,7 +38,7 @@ class Fold(Protocol[EventT, AnswerT]):
 
 
 class _Choice:
-    """One choice of a chat, while it grows. Text is joined once, at the end."""
+    """One choice of a chat, while it grows. Texts are joined when an answer is asked for."""
 
     def __init__(self) -> None:
         self.content: list[str] = []
@@ -46,27 +48,42 @@ class _Choice:
         self.refusal_logprobs: list[pb.TokenLogprob] = []
         self.calls: dict[int, list[pb.ToolCallDelta]] = {}
         self.finished = pb.ChoiceFinished()
-        self.extra_json = ""
-        self.message_extra_json = ""
+        self.extras: list[str] = []
 
     def build(self, index: int, role: str) -> pb.ChatChoice:
+        of_choice, of_message = _split_extras(self.extras)
+        # A whole message has a field for the speaker's name, and no event has.
+        name = of_message.pop("name") if isinstance(of_message.get("name"), str) else ""
         return pb.ChatChoice(
             index=index,
             message=pb.ChatMessage(
                 role=role or "assistant",
                 content="".join(self.content),
+                name=name,
                 reasoning="".join(self.reasoning),
                 refusal="".join(self.refusal),
                 tool_calls=[_tool_call(deltas) for _, deltas in sorted(self.calls.items())],
-                extra_json=self.message_extra_json,
+                extra_json=_json_text(of_message),
             ),
             finish_reason=self.finished.finish_reason,
             finish_reason_raw=self.finished.finish_reason_raw,
             moderation_hit_type=self.finished.moderation_hit_type,
             logprobs=self.logprobs,
             refusal_logprobs=self.refusal_logprobs,
-            extra_json=self.extra_json,
+            extra_json=_json_text(of_choice),
         )
+
+
+def _split_extras(texts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What upstream said besides of a choice and, under `delta`, of its message."""
+    of_choice: dict[str, Any] = {}
+    of_message: dict[str, Any] = {}
+    for text in texts:
+        members = json.loads(text or "{}")
+        if isinstance(members.get("delta"), dict):
+            of_message |= members.pop("delta")
+        of_choice |= members
+    return of_choice, of_message
 
 
 def _tool_call(deltas: list[pb.ToolCallDelta]) -> pb.ChatToolCall:
@@ -112,10 +129,7 @@ class ChatFold:
             case "choice_finished":
                 self._choices[event.choice_finished.index].finished = event.choice_finished
             case "extra":
-                choice = self._choices[event.extra.index]
-                of_choice, of_message = _split_delta(event.extra.extra_json)
-                choice.extra_json = merge_json(choice.extra_json, of_choice)
-                choice.message_extra_json = merge_json(choice.message_extra_json, of_message)
+                self._choices[event.extra.index].extras.append(event.extra.extra_json)
             case "completed":
                 self._completed = event.completed
                 self.complete = True
@@ -143,6 +157,68 @@ class ChatFold:
         return answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A part of a content, and the texts of all that join it."""
+
+    part: pb.Part
+    fields: list[str]
+    texts: list[str]
+
+    def build(self) -> pb.Part:
+        if len(self.texts) == 1:
+            return self.part
+        return pb.Part(text="".join(self.texts), thought=self.part.thought)
+
+
+# The fields of parts that join. A signature belongs to the part that it came with.
+_PLAIN_TEXT = (["text"], ["text", "thought"])
+
+
+class _Candidate:
+    """One candidate of a Gemini answer, while it grows."""
+
+    def __init__(self) -> None:
+        self.has_content = False
+        self.role = ""
+        self.runs: list[_Run] = []
+        self.grown = pb.Candidate()
+        self.latest: dict[str, Any] = {}
+        self.extras: list[str] = []
+
+    def add(self, piece: pb.Candidate) -> None:
+        # Lists of what each piece adds grow; whatever describes the whole so far is replaced. The
+        # indices in grounding metadata point into its own lists, so it stays as one piece gave it.
+        for field, value in piece.ListFields():
+            match field.name:
+                case "content":
+                    self.has_content = True
+                    self.role = value.role or self.role
+                    for part in value.parts:
+                        self._add_part(part)
+                case "citation_metadata" | "logprobs_result" as name:
+                    getattr(self.grown, name).MergeFrom(value)
+                case "extra_json":
+                    self.extras.append(value)
+                case name:
+                    self.latest[name] = value
+
+    def _add_part(self, part: pb.Part) -> None:
+        fields = [field.name for field, _ in part.ListFields()]
+        if self.runs and fields in _PLAIN_TEXT and fields == self.runs[-1].fields:
+            self.runs[-1].texts.append(part.text)
+        else:
+            self.runs.append(_Run(part, fields, [part.text]))
+
+    def build(self) -> pb.Candidate:
+        candidate = pb.Candidate(extra_json=merge_json(self.extras), **self.latest)
+        if self.has_content:
+            candidate.content.role = self.role
+            candidate.content.parts.extend(run.build() for run in self.runs)
+        candidate.MergeFrom(self.grown)
+        return candidate
+
+
 class ContentFold:
     """Folds the messages of StreamGenerateContent."""
 
@@ -152,19 +228,25 @@ class ContentFold:
         self.sequence = 0
         self.complete = False
         self.whole = True
-        self._answer = pb.GenerateContentResponse()
-        self._candidates: dict[int, pb.Candidate] = {}
+        self._candidates: defaultdict[int, _Candidate] = defaultdict(_Candidate)
+        self._latest: dict[str, Any] = {}
+        self._extras: list[str] = []
 
     def add(self, event: pb.GenerateContentResponse) -> None:
         """Takes the next message."""
         self.sequence = event.sequence
         self.complete = self.complete or event.HasField("billed_usage")
-        for piece in event.candidates:
-            known = self._candidates.setdefault(piece.index, pb.Candidate())
-            _merge_candidate(known, piece)
-        extra_json = merge_json(self._answer.extra_json, event.extra_json)
-        _replace_set(event, self._answer, but={"candidates", "sequence", "extra_json"})
-        self._answer.extra_json = extra_json
+        for field, value in event.ListFields():
+            match field.name:
+                case "candidates":
+                    for piece in value:
+                        self._candidates[piece.index].add(piece)
+                case "extra_json":
+                    self._extras.append(value)
+                case "sequence":
+                    pass
+                case name:
+                    self._latest[name] = value
 
     def text(self, event: pb.GenerateContentResponse, index: int) -> str:
         """The text that a message brings to one candidate, thoughts left out."""
@@ -178,43 +260,11 @@ class ContentFold:
 
     def answer(self) -> pb.GenerateContentResponse:
         """The answer so far."""
-        answer = pb.GenerateContentResponse()
-        answer.CopyFrom(self._answer)
-        answer.candidates.extend(candidate for _, candidate in sorted(self._candidates.items()))
-        return answer
-
-
-def _merge_candidate(known: pb.Candidate, piece: pb.Candidate) -> None:
-    # Lists of what each piece adds grow; whatever describes the whole so far is replaced. The
-    # indices in grounding metadata point into its own lists, so it stays as one piece gave it.
-    extra_json = merge_json(known.extra_json, piece.extra_json)
-    if piece.HasField("content"):
-        known.content.role = piece.content.role or known.content.role
-        for part in piece.content.parts:
-            _merge_part(known.content, part)
-    for growing in ("citation_metadata", "logprobs_result"):
-        if piece.HasField(growing):
-            getattr(known, growing).MergeFrom(getattr(piece, growing))
-    _replace_set(
-        piece, known, but={"content", "citation_metadata", "logprobs_result", "extra_json"}
-    )
-    known.extra_json = extra_json
-
-
-def _merge_part(content: pb.Content, part: pb.Part) -> None:
-    if content.parts and _is_plain_text(part) and _is_plain_text(content.parts[-1]):
-        last = content.parts[-1]
-        if last.thought == part.thought:
-            last.text += part.text
-            return
-    content.parts.append(part)
-
-
-def _is_plain_text(part: pb.Part) -> bool:
-    # A signature belongs to the part that it came with.
-    return {field.name for field, _ in part.ListFields()} <= {"text", "thought"} and (
-        part.WhichOneof("data") == "text"
-    )
+        return pb.GenerateContentResponse(
+            candidates=[candidate.build() for _, candidate in sorted(self._candidates.items())],
+            extra_json=merge_json(self._extras),
+            **self._latest,
+        )
 
 
 def _copy_set(source: Any, target: Any, *names: str) -> None:
@@ -223,39 +273,21 @@ def _copy_set(source: Any, target: Any, *names: str) -> None:
             getattr(target, name).CopyFrom(getattr(source, name))
 
 
-def _replace_set(source: Any, target: Any, *, but: set[str]) -> None:
-    """Replaces each field of `target` that `source` has, but for some."""
-    for field, _ in source.ListFields():
-        if field.name not in but:
-            target.ClearField(field.name)
-    rest = type(source)()
-    rest.CopyFrom(source)
-    for name in but:
-        rest.ClearField(name)
-    target.MergeFrom(rest)
-
-
-def merge_json(known: str, more: str) -> str:
-    """The texts of two JSON objects as one; of a member in both the later counts.
+def merge_json(texts: list[str]) -> str:
+    """The texts of JSON objects as one; of a member in several the later counts.
 
     A lone text stays as it is, letter by letter.
     """
-    if not known or not more:
-        return known or more
-    return _dump(json.loads(known) | json.loads(more))
+    if len(texts) <= 1:
+        return "".join(texts)
+    members: dict[str, Any] = {}
+    for text in texts:
+        members |= json.loads(text)
+    return _json_text(members)
 
 
-def _split_delta(extra_json: str) -> tuple[str, str]:
-    """Takes apart what upstream said of a choice and, in its `delta`, of the message."""
-    members = json.loads(extra_json or "{}")
-    if not isinstance(members.get("delta"), dict):
-        return extra_json, ""
-    delta = members.pop("delta")
-    return _dump(members) if members else "", _dump(delta) if delta else ""
-
-
-def _dump(members: dict[str, Any]) -> str:
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+def _json_text(members: dict[str, Any]) -> str:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")) if members else ""
 
 
 def text_of(

@@ -357,6 +357,47 @@ class Client:
         request = pb.DeleteCachedContentRequest(name=name)
         self._transport.unary(self.stubs.cached_contents.DeleteCachedContent, request, timeout)
 
+    # Response cache
+
+    def delete_cached_responses(
+        self,
+        *,
+        key: str = "",
+        customer_identifier: str = "",
+        context: str | pb.Context = "",
+        all: bool = False,  # noqa: A002 - The request's field.
+        timeout: Timeout = None,
+    ) -> int:
+        """Deletes answers that the server keeps for the caller's tenant; returns how many.
+
+        Exactly one argument says which: without one nothing is deleted and the call fails.
+
+        Args:
+            key: The answer with this key, which `response_cache.key` of an answer is.
+            customer_identifier: Those that were made for this customer.
+            context: Those that start from this context, or from one of the same content.
+            all: True for all of them.
+            timeout: The deadline; None means the client's.
+        """
+        request = pb.DeleteCachedResponsesRequest(
+            key=key,
+            customer_identifier=customer_identifier,
+            context_id=_requests.context_id(context),
+            all=all,
+        )
+        method = self.stubs.response_cache.DeleteCachedResponses
+        response = self._transport.unary(method, request, timeout)
+        return response.deleted_count
+
+    def get_response_cache_statistics(
+        self, *, timeout: Timeout = None
+    ) -> pb.ResponseCacheStatistics:
+        """Returns what the server keeps for the caller's tenant, and how that has been used."""
+        request = pb.GetResponseCacheStatisticsRequest()
+        method = self.stubs.response_cache.GetResponseCacheStatistics
+        response = self._transport.unary(method, request, timeout)
+        return response.statistics
+
     # Files
 
     def upload_file(

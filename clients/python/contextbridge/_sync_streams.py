@@ -26,7 +26,8 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
     """An answer on its way: an iterator over its events, as the server sends them.
 
     The call begins with the first event asked for, or on entering `with`. Leaving that, or calling
-    `close`, before the end cancels it, and upstream's work with it. A stream that is dropped before
+    `close`, before the end cancels it, and upstream's work with it, unless other calls share that
+    (`response_cache`) or it is kept to be resumed (`request_id`). A stream that is dropped before
     its end is cancelled too, with a ResourceWarning.
 
     Iterating raises ContextBridgeError where the call fails, and where it ends well without its
@@ -54,7 +55,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         self._events: Iterator[_EventT] | None = None
         self._failure: ContextBridgeError | None = None
         self._cancelled = False
-        self._ended = False
+        self._ended = fold.complete  # Then nothing is left to ask for.
 
     @property
     def sequence(self) -> int:
@@ -83,7 +84,8 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
             event = next(self._begin())
         except StopIteration:
             self._ended = True
-            if self._fold.complete:
+            # A caller that has the last event asks for what follows it, which is nothing.
+            if self._fold.complete or not (self._fold.whole or self._fold.sequence):
                 raise
             self._failure = incomplete(self._fold.last_event)
             raise self._failure from None
@@ -122,11 +124,16 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         return self._fold.answer()
 
     def resume(self, *, timeout: Timeout = None) -> Self:
-        """Returns a stream that goes on after the newest event, at no cost. This one is cancelled.
+        """Returns a stream that goes on after the newest event; this one is cancelled.
 
-        Its `answer` holds the events of both. Raises ValueError where the call had no `request_id`.
-        Reading raises ContextBridgeError (`ERROR_REASON_NOT_RESUMABLE`) where the generation is not
-        kept.
+        Its `answer` holds the events of both. While the server keeps the generation, that costs
+        nothing. Raises ValueError where the call had no `request_id`. Reading raises
+        ContextBridgeError with `ERROR_REASON_NOT_RESUMABLE` where the generation is not kept (where
+        no event had arrived it is begun again), and with `ERROR_REASON_GENERATION_ABANDONED` where
+        the server that made it died.
+
+        Args:
+            timeout: The deadline of what is left; None means the client's.
         """
         if not self._request.request_id:
             msg = "only a call with a request_id can be resumed"
@@ -137,7 +144,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         return type(self)(self._transport, self._method, request, self._fold, timeout)
 
     def cancel(self) -> None:
-        """Ends the call, and upstream's work with it. Does nothing after the end."""
+        """Ends the call, as leaving it early does. Does nothing after the end."""
         if self._ended or self._failure is not None:
             return
         self._cancelled = True
@@ -149,7 +156,8 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         self.cancel()
 
     def __enter__(self) -> Self:
-        self._begin()
+        if not self._ended:
+            self._begin()
         return self
 
     def __exit__(

@@ -32,6 +32,7 @@ class Stubs:
     gemini: pb.GeminiServiceStub
     cached_contents: pb.CachedContentServiceStub
     files: pb.FileServiceStub
+    response_cache: pb.ResponseCacheServiceStub
 
 
 class Transport:
@@ -49,6 +50,7 @@ class Transport:
             gemini=pb.GeminiServiceStub(self.channel),
             cached_contents=pb.CachedContentServiceStub(self.channel),
             files=pb.FileServiceStub(self.channel),
+            response_cache=pb.ResponseCacheServiceStub(self.channel),
         )
         # Waits for a connection, and costs nothing; any answer will do. gRPC's own way to wait
         # leaves a thread behind, which fails aloud when the channel is closed soon after.

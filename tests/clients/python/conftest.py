@@ -21,6 +21,7 @@ from contextbridge.v1 import (
     context_service_pb2,
     file_service_pb2,
     gemini_service_pb2,
+    response_cache_service_pb2,
 )
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -30,6 +31,7 @@ FILES = (
     context_service_pb2,
     file_service_pb2,
     gemini_service_pb2,
+    response_cache_service_pb2,
 )
 
 

@@ -146,6 +146,7 @@ async def test_complete_chat_sends_every_option(client: Any, script: Any) -> Non
         customer=pb.Customer(identifier="c"),
         extra_body={"thinking": {"type": "disabled"}},
         request_id="r",
+        resume_after=3,
     )
 
     assert answer == response
@@ -158,6 +159,7 @@ async def test_complete_chat_sends_every_option(client: Any, script: Any) -> Non
     assert sent.tool_choice.mode == "required"
     assert sent.function_call.function_name == "f"
     assert sent.response_cache.enabled
+    assert (sent.customer.identifier, sent.request_id, sent.resume_after) == ("c", "r", 3)
     assert sent.extra_body["thinking"]["type"] == "disabled"
 
 
@@ -180,6 +182,9 @@ async def test_generate_content_sends_every_option(client: Any, script: Any) -> 
         generation_config=pb.GenerationConfig(temperature=0),
         labels={"team": "a"},
         response_cache=pb.ResponseCachePolicy(enabled=True, refresh=True),
+        customer=pb.Customer(identifier="c"),
+        request_id="r",
+        resume_after=3,
         store=False,
     )
     assert answer == response
@@ -192,6 +197,7 @@ async def test_generate_content_sends_every_option(client: Any, script: Any) -> 
     assert sent.system_instruction.parts[0].text == "Be brief."
     assert sent.system_instruction.role == ""
     assert sent.response_cache.refresh
+    assert (sent.customer.identifier, sent.request_id, sent.resume_after) == ("c", "r", 3)
     assert sent.HasField("store")
 
 
@@ -264,6 +270,35 @@ async def test_listings_go_through_the_pages(
     found = [each.name async for each in getattr(client, listing)(page_size=1)]
     assert found == ["a", "b"]
     assert [r.page_size for r in script.requests[method]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "which, request_sent",
+    [
+        ({"key": "k"}, pb.DeleteCachedResponsesRequest(key="k")),
+        ({"customer_identifier": "c"}, pb.DeleteCachedResponsesRequest(customer_identifier="c")),
+        ({"context": "ctx-1"}, pb.DeleteCachedResponsesRequest(context_id="ctx-1")),
+        ({"context": CONTEXT}, pb.DeleteCachedResponsesRequest(context_id="ctx-1")),
+        ({"all": True}, pb.DeleteCachedResponsesRequest(all=True)),
+        # The server refuses it. Nothing that was left out ever means everything.
+        ({}, pb.DeleteCachedResponsesRequest()),
+        ({"key": "", "customer_identifier": ""}, pb.DeleteCachedResponsesRequest()),
+    ],
+)
+async def test_cached_responses_are_deleted_and_counted(
+    client: Any, script: Any, which: dict[str, Any], request_sent: pb.DeleteCachedResponsesRequest
+) -> None:
+    response = pb.DeleteCachedResponsesResponse(deleted_count=3)
+    script.answer("DeleteCachedResponses", response)
+    assert await client.delete_cached_responses(**which) == 3
+    assert script.sent("DeleteCachedResponses") == request_sent
+
+
+async def test_the_statistics_of_the_response_cache_are_returned(client: Any, script: Any) -> None:
+    statistics = pb.ResponseCacheStatistics(entry_count=2, hit_count=5, joined_count=1)
+    response = pb.GetResponseCacheStatisticsResponse(statistics=statistics)
+    script.answer("GetResponseCacheStatistics", response)
+    assert await client.get_response_cache_statistics() == statistics
 
 
 async def test_files_are_read_and_deleted(client: Any, script: Any) -> None:

@@ -26,6 +26,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "ListCachedContents": lambda c: anext(c.list_cached_contents(), None),
     "GetFile": lambda c: c.get_file("files/1"),
     "ListFiles": lambda c: anext(c.list_files(), None),
+    "GetResponseCacheStatistics": lambda c: c.get_response_cache_statistics(),
 }
 
 PAID_OR_CHANGING: dict[str, Callable[[Any], Any]] = {
@@ -43,6 +44,7 @@ PAID_OR_CHANGING: dict[str, Callable[[Any], Any]] = {
     "DeleteCachedContent": lambda c: c.delete_cached_content("cachedContents/1"),
     "UploadFile": lambda c: c.upload_file(b"123", mime_type="text/plain"),
     "DeleteFile": lambda c: c.delete_file("files/1"),
+    "DeleteCachedResponses": lambda c: c.delete_cached_responses(all=True),
 }
 
 
@@ -246,6 +248,7 @@ def test_reads_and_the_rest_are_all_methods() -> None:
             pb.CreateCachedContentRequest,
             pb.GenerateContentRequest,
             pb.UploadFileRequest,
+            pb.DeleteCachedResponsesRequest,
         )
         for found in service.DESCRIPTOR.file.services_by_name.values()
         for method in found.methods

@@ -96,7 +96,7 @@ def test_a_chat_is_folded_exactly() -> None:
                 ),
                 finish_reason=pb.FINISH_REASON_TOOL_CALLS,
                 finish_reason_raw="tool_calls",
-                extra_json='{"x": 1.0}',
+                extra_json='{"x":1.0}',
             ),
             pb.ChatChoice(
                 index=2,
@@ -136,10 +136,11 @@ def test_what_is_not_there_stays_unset() -> None:
 @pytest.mark.parametrize(
     "extras, of_choice, of_message",
     [
-        (['{"a": 1.0}'], '{"a": 1.0}', ""),
+        (['{"a": 1.0}'], '{"a":1.0}', ""),
+        (['{"a":[1e20,1]}', '{"a":[2]}'], '{"a":[2]}', ""),
         (['{"delta": {"b": 2}}'], "", '{"b":2}'),
         (['{"a":1,"delta":{"b":2}}', '{"delta":{"b":3,"c":4}}'], '{"a":1}', '{"b":3,"c":4}'),
-        (['{"delta": {}}', '{"delta": "text"}'], '{"delta": "text"}', ""),
+        (['{"delta": {}}', '{"delta": "text"}'], '{"delta":"text"}', ""),
         ([""], "", ""),
     ],
 )
@@ -149,6 +150,22 @@ def test_what_is_unknown_goes_to_the_choice_or_in_delta_to_its_message(
     answer = fold_chat(*({"extra": pb.ExtraDelta(extra_json=extra)} for extra in extras))
     (choice,) = answer.choices
     assert (choice.extra_json, choice.message.extra_json) == (of_choice, of_message)
+
+
+@pytest.mark.parametrize(
+    "delta, name, of_message",
+    [
+        ('{"name":"Ada","b":1}', "Ada", '{"b":1}'),
+        ('{"name":"Ada"}', "Ada", ""),
+        ('{"name":{"first":"Ada"}}', "", '{"name":{"first":"Ada"}}'),
+    ],
+)
+def test_the_speakers_name_comes_with_what_is_unknown(
+    delta: str, name: str, of_message: str
+) -> None:
+    answer = fold_chat({"extra": pb.ExtraDelta(extra_json=f'{{"delta":{delta}}}')})
+    (choice,) = answer.choices
+    assert (choice.message.name, choice.message.extra_json) == (name, of_message)
 
 
 def candidate(*parts: pb.Part, **members: Any) -> dict[str, Any]:
@@ -183,6 +200,12 @@ def test_parts_join_where_they_are_plain_text_of_one_kind() -> None:
         pb.Part(text="!"),
     ]
     assert answer.candidates[0].content.role == "model"
+
+
+def test_a_content_and_lists_that_are_empty_are_there_all_the_same() -> None:
+    piece = pb.Candidate(content=pb.Content(), citation_metadata=pb.CitationMetadata())
+    answer = fold_content({"candidates": [piece]})
+    assert list(answer.candidates) == [piece]
 
 
 def test_a_gemini_answer_is_folded_field_by_field() -> None:
@@ -257,16 +280,16 @@ def test_a_gemini_answer_is_folded_field_by_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "known, more, merged",
+    "texts, merged",
     [
-        ("", "", ""),
-        ('{"a":1.0}', "", '{"a":1.0}'),
-        ("", '{"a":1.0}', '{"a":1.0}'),
-        ('{"a":1,"b":1}', '{"b":2,"ü":3}', '{"a":1,"b":2,"ü":3}'),
+        ([], ""),
+        (['{"a": 1e2}'], '{"a": 1e2}'),
+        (['{"a": 1}', '{"b":2}'], '{"a":1,"b":2}'),
+        (['{"a":1,"b":1}', '{"b":2,"ü":3}', '{"a":4}'], '{"a":4,"b":2,"ü":3}'),
     ],
 )
-def test_json_texts_are_merged(known: str, more: str, merged: str) -> None:
-    assert merge_json(known, more) == merged
+def test_json_texts_are_merged(texts: list[str], merged: str) -> None:
+    assert merge_json(texts) == merged
 
 
 def test_text_of_an_answer() -> None:

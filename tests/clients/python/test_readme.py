@@ -21,6 +21,7 @@ OUTPUTS = [
     "One month.\n40 tokens came from the cache\n",
     "One month.\n",
     "One month.\n",
+    "RESPONSE_CACHE_STATUS_MISS\nRESPONSE_CACHE_STATUS_HIT\n1 hit\n1 deleted\n",
     "StatusCode.NOT_FOUND ERROR_REASON_CONTEXT_NOT_FOUND None\n",
     "One month.\n",
     "",
@@ -43,6 +44,14 @@ def answering(script: Any, events: Any) -> Any:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
             await context.write(event)
 
+    async def complete(request: Any, context: Any) -> Any:
+        del context
+        assert request.response_cache.enabled
+        asked = len(script.requests["CompleteChatWithContext"])
+        status = pb.RESPONSE_CACHE_STATUS_MISS if asked == 1 else pb.RESPONSE_CACHE_STATUS_HIT
+        outcome = pb.ResponseCacheOutcome(status=status, key="k-1")
+        return pb.CompleteChatWithContextResponse(response_cache=outcome)
+
     async def upload(requests: Any, context: Any) -> Any:
         del context
         async for _ in requests:
@@ -51,7 +60,13 @@ def answering(script: Any, events: Any) -> Any:
         return pb.UploadFileResponse(file=file)
 
     script.on("ChatWithContext", chat)
+    script.on("CompleteChatWithContext", complete)
     script.on("UploadFile", upload)
+    statistics = pb.ResponseCacheStatistics(hit_count=1)
+    script.answer(
+        "GetResponseCacheStatistics", pb.GetResponseCacheStatisticsResponse(statistics=statistics)
+    )
+    script.answer("DeleteCachedResponses", pb.DeleteCachedResponsesResponse(deleted_count=1))
     script.answer("CreateContext", pb.CreateContextResponse(context=context))
     kept = pb.CachedContent(name="cachedContents/1")
     script.answer("CreateCachedContent", pb.CreateCachedContentResponse(cached_content=kept))

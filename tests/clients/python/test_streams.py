@@ -8,14 +8,19 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
-from contextbridge import ContextBridgeError
+from contextbridge import ContextBridgeError, text_of
 from contextbridge import v1 as pb
 
 Events = Callable[..., list[pb.ChatWithContextResponse]]
 
 STARTED = {"started": pb.Started(id="a-1", model="m-2026", resumable=True)}
 COMPLETED = {"completed": pb.Completed(usage=pb.Usage(total_tokens=7))}
+LAST: dict[str, Any] = {
+    "usage_metadata": pb.UsageMetadata(total_token_count=3),
+    "billed_usage": pb.Usage(),
+}
 
 
 def content(text: str, index: int = 0) -> dict[str, Any]:
@@ -379,3 +384,152 @@ async def test_a_stream_begun_in_the_middle_has_no_whole_answer(
         await stream.answer()
     with pytest.raises(ValueError, match="resume_after"):
         await stream.resume().answer()
+
+
+async def test_a_stream_that_has_its_last_event_is_resumed_without_a_call(
+    client: Any, script: Any, events: Events
+) -> None:
+    script.stream("ChatWithContext", *events(STARTED, content("Hi"), COMPLETED))
+    stream = chat(client, request_id="r-1")
+    await drain(stream)
+    script.fail("ChatWithContext", grpc.StatusCode.OUT_OF_RANGE, "not kept any more")
+
+    async with stream.resume() as resumed:
+        assert [event async for event in resumed] == []
+        assert text_of(await resumed.answer()) == "Hi"
+
+    assert len(script.requests["ChatWithContext"]) == 1
+
+
+async def test_a_stream_begun_after_the_last_event_is_empty(client: Any, script: Any) -> None:
+    script.stream("ChatWithContext")
+    script.stream("StreamGenerateContent")
+    after_all = {"request_id": "r-1", "resume_after": 3}
+    for stream in (
+        chat(client, **after_all),
+        client.stream_generate_content("g", "Hi", **after_all),
+    ):
+        async with stream:
+            assert [event async for event in stream] == []
+        with pytest.raises(ValueError, match="resume_after"):
+            await stream.answer()
+
+
+async def test_a_resumed_stream_that_brings_nothing_and_was_not_over_is_an_error(
+    client: Any, script: Any, events: Events
+) -> None:
+    script.stream("ChatWithContext", *events(STARTED, content("Hel")), hang=True)
+    stream = chat(client, request_id="r-1")
+    await anext(stream)
+    script.stream("ChatWithContext")
+    with pytest.raises(ContextBridgeError, match="without `completed`"):
+        await stream.resume().answer()
+
+
+async def test_a_stream_begun_in_the_middle_is_cut_where_its_last_event_is_missing(
+    client: Any, script: Any, events: Events
+) -> None:
+    script.stream("ChatWithContext", *events(content("lo"), first=3))
+    with pytest.raises(ContextBridgeError, match="without `completed`"):
+        await drain(chat(client, request_id="r-1", resume_after=2))
+
+
+async def test_a_stream_is_resumed_as_often_as_it_breaks(
+    client: Any, script: Any, events: Events
+) -> None:
+    sent = events(STARTED, *(content(letter) for letter in "Hello"), COMPLETED)
+
+    async def one_event(request: Any, context: Any) -> None:
+        await context.write(sent[request.resume_after])
+        if request.resume_after + 1 < len(sent):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
+
+    script.on("ChatWithContext", one_event)
+    stream = chat(client, request_id="r-1")
+    for _ in sent[:-1]:
+        with pytest.raises(ContextBridgeError, match="cut off"):
+            await drain(stream)
+        stream = stream.resume()
+
+    assert text_of(await stream.answer()) == "Hello"
+    places = [request.resume_after for request in script.requests["ChatWithContext"]]
+    assert places == [0, 1, 2, 3, 4, 5, 6]
+
+
+async def test_a_gemini_stream_is_resumed_after_its_newest_message(
+    client: Any, script: Any
+) -> None:
+    thought, beginning, rest = piece(1, "Hm", thought=True), piece(2, "Hel"), piece(3, "lo")
+    rest.MergeFrom(pb.GenerateContentResponse(**LAST))
+
+    async def handler(request: Any, context: Any) -> None:
+        if request.resume_after:
+            await context.write(rest)
+            return
+        await context.write(thought)
+        await context.write(beginning)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
+
+    script.on("StreamGenerateContent", handler)
+    stream = client.stream_generate_content("g", "Hi", request_id="r-1", labels={"team": "a"})
+    with pytest.raises(ContextBridgeError, match="cut off"):
+        await stream.answer()
+
+    answer = await stream.resume().answer()
+
+    assert [part.text for part in answer.candidates[0].content.parts] == ["Hm", "Hello"]
+    assert answer.usage_metadata.total_token_count == 3
+    first, second = script.requests["StreamGenerateContent"]
+    assert (first.resume_after, second.resume_after) == (0, 2)
+    second.resume_after = 0
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pb.RESPONSE_CACHE_STATUS_HIT,
+        pb.RESPONSE_CACHE_STATUS_JOINED,
+        pb.RESPONSE_CACHE_STATUS_MISS,
+        pb.RESPONSE_CACHE_STATUS_REFRESHED,
+        pb.RESPONSE_CACHE_STATUS_BYPASSED,
+    ],
+)
+async def test_an_answer_says_what_the_response_cache_did(
+    client: Any, script: Any, events: Events, status: pb.ResponseCacheStatus.ValueType
+) -> None:
+    outcome = pb.ResponseCacheOutcome(status=status, key="k-1")
+    outcome.age.seconds = 5
+    completed = {"completed": pb.Completed(response_cache=outcome, billed_usage=pb.Usage())}
+    script.stream("ChatWithContext", *events(STARTED, content("Hi"), completed))
+    last = pb.GenerateContentResponse(sequence=2, response_cache=outcome, **LAST)
+    script.stream("StreamGenerateContent", piece(1, "Hi"), last)
+
+    answer = await chat(client, response_cache=True).answer()
+    generated = await client.stream_generate_content("g", "Hi", response_cache=True).answer()
+
+    assert answer.response_cache == generated.response_cache == outcome
+    assert answer.HasField("billed_usage")
+    assert script.sent("ChatWithContext").response_cache.enabled
+    assert script.sent("StreamGenerateContent").response_cache.enabled
+
+
+async def test_a_generation_that_was_abandoned_keeps_what_had_arrived(
+    client: Any, script: Any, events: Events
+) -> None:
+    info = error_details_pb2.ErrorInfo(
+        reason="ERROR_REASON_GENERATION_ABANDONED",
+        domain="contextbridge.dev",
+        metadata={"savedEvents": "2"},
+    )
+    script.stream("ChatWithContext", *events(STARTED, content("Hel")), hang=True)
+    stream = chat(client, request_id="r-1")
+    texts = [await anext(stream) for _ in range(2)]
+    script.fail("ChatWithContext", grpc.StatusCode.ABORTED, "the server died", info)
+
+    with pytest.raises(ContextBridgeError) as raised:
+        await stream.resume().answer()
+
+    assert raised.value.reason == "ERROR_REASON_GENERATION_ABANDONED"
+    assert raised.value.metadata == {"savedEvents": "2"}
+    assert texts == events(STARTED, content("Hel"))
