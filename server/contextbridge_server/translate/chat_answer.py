@@ -19,6 +19,9 @@ FINISH_REASONS: Mapping[str, pb.FinishReason.ValueType] = {
     "function_call": pb.FINISH_REASON_FUNCTION_CALL,
 }
 
+KEPT_FINISH_REASONS = frozenset(("stop", "tool_calls", "function_call"))
+"""Reasons of answers that ended by themselves: they may be served again."""
+
 
 def chat_answer(
     value: Json,

@@ -149,10 +149,10 @@ def _tool_json(tool: pb.ChatTool, path: str, violations: Violations) -> Json:
 def message_of_answer(reader: Reader) -> pb.ChatMessage:
     """Read the message of a whole answer."""
     message = pb.ChatMessage(
-        role=reader.text("role"),
+        role=reader.text("role") or "assistant",
         content=reader.text("content"),
         name=reader.text("name"),
-        reasoning=reader.text("reasoning_content") or reader.text("reasoning"),
+        reasoning=reasoning_of(reader),
         refusal=reader.text("refusal"),
         tool_calls=[_tool_call_of_answer(call) for call in reader.items("tool_calls")],
     )
@@ -161,6 +161,12 @@ def message_of_answer(reader: Reader) -> pb.ChatMessage:
         message.tool_calls.add(name=call.text("name"), arguments_json=call.text("arguments"))
     message.extra_json = text_of(reader.rest())
     return message
+
+
+def reasoning_of(reader: Reader) -> str:
+    """Read what the model thought; some upstreams give it under two names at once."""
+    texts = [reader.text("reasoning_content"), reader.text("reasoning")]
+    return texts[0] or texts[1]
 
 
 def _tool_call_of_answer(reader: Reader) -> pb.ChatToolCall:

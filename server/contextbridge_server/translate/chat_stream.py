@@ -1,13 +1,13 @@
 """A stream of the context surface as events of ChatWithContext (wire.md A.3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Chunk
-from .chat_answer import FINISH_REASONS
-from .chat_messages import logprobs_of
+from ..upstream.port import Chunk, LastBatch
+from .chat_answer import FINISH_REASONS, KEPT_FINISH_REASONS
+from .chat_messages import logprobs_of, reasoning_of
 from .generation_request import bypassed_cache
 from .json_values import Json, Reader, text_of
 from .times import timestamp_of_seconds
@@ -15,13 +15,12 @@ from .usage import estimated_usage, usage_of_chat
 
 Event = pb.ChatWithContextResponse
 
-TEXT_KINDS = {
-    "content": "content",
-    "reasoning_content": "reasoning",
-    "reasoning": "reasoning",
-    "refusal": "refusal",
+TEXTS: Mapping[str, Callable[[Reader], str]] = {
+    "content": lambda delta: delta.text("content"),
+    "reasoning": reasoning_of,
+    "refusal": lambda delta: delta.text("refusal"),
 }
-"""Events by the member of a delta that holds their text."""
+"""How the text of each event is read from a delta."""
 
 
 class ChatStreamDecoder:
@@ -42,11 +41,15 @@ class ChatStreamDecoder:
         self._started = False
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        self._is_marked = False
+        self._is_cut_short = False
         self._folding: dict[int, tuple[str, list[str], list[pb.TokenLogprob]]] = {}
         self._usage: pb.Usage | None = None
         self.usage = pb.Usage()
         """What the answer cost, once it is whole."""
         self._service_tier = ""
+        self._fingerprint = ""
+        self._hits: dict[int, str] = {}
         self._extra: Json = {}
 
     def decode(self, batch: Sequence[Chunk]) -> Iterator[Event]:
@@ -55,6 +58,7 @@ class ChatStreamDecoder:
         Raises:
             BridgeError: A chunk is malformed; the events before it were yielded.
         """
+        self._is_marked = self._is_marked or isinstance(batch, LastBatch)
         failure: BridgeError | None = None
         try:
             for chunk in batch:
@@ -65,6 +69,11 @@ class ChatStreamDecoder:
             yield from self._unfold(index)
         if failure is not None:
             raise failure
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether upstream marked the end, and every choice ended by itself."""
+        return self._is_marked and not self._is_cut_short and not self._open
 
     def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event]:
         """Yield `completed`, at the stream's end.
@@ -113,8 +122,12 @@ class ChatStreamDecoder:
         fingerprint = reader.text("system_fingerprint")
         self._service_tier = reader.text("service_tier") or self._service_tier
         self._take_usage(reader)
+        if self._started and fingerprint != self._fingerprint and fingerprint:
+            # Too late for `started`.
+            self._extra["system_fingerprint"] = fingerprint
         if not self._started and (answer_id or choices):
             self._started = True
+            self._fingerprint = fingerprint
             yield self._event(
                 started=pb.Started(
                     id=answer_id,
@@ -133,12 +146,21 @@ class ChatStreamDecoder:
         self._open |= {index} - self._finished
         self._take_usage(reader)
         # An upstream that ignores `stream` sends the whole message instead of its pieces.
-        delta = reader.members("message" if reader.has("message") else "delta")
+        is_whole = reader.has("message")
+        self._is_marked = self._is_marked or is_whole
+        delta = reader.members("message" if is_whole else "delta")
         delta.drop("role")
         yield from self._texts(index, delta, reader.members("logprobs"))
         yield from self._tool_calls(index, delta)
         reason, hit = reader.text("finish_reason"), reader.text("moderation_hit_type")
+        if hit or (reason and reason not in KEPT_FINISH_REASONS):
+            self._is_cut_short = True
         extra = reader.rest()
+        if hit:
+            self._hits[index] = hit
+            if index in self._finished:
+                # Too late for `choice_finished`.
+                extra["moderation_hit_type"] = hit
         if members := delta.rest():
             extra["delta"] = members
         if extra:
@@ -153,13 +175,13 @@ class ChatStreamDecoder:
                     index=index,
                     finish_reason=FINISH_REASONS.get(reason, pb.FINISH_REASON_UNSPECIFIED),
                     finish_reason_raw=reason,
-                    moderation_hit_type=hit,
+                    moderation_hit_type=self._hits.get(index, ""),
                 )
             )
 
     def _texts(self, index: int, delta: Reader, logprobs: Reader) -> Iterator[Event]:
-        for member, kind in TEXT_KINDS.items():
-            text, tokens = delta.text(member), logprobs_of(logprobs, member)
+        for kind, read in TEXTS.items():
+            text, tokens = read(delta), logprobs_of(logprobs, kind)
             if not text and not tokens:
                 continue
             self._text_bytes += len(text.encode())

@@ -12,6 +12,8 @@ from .json_values import Json
 from .usage import estimated_usage, usage_of_gemini
 
 NOT_FINISHED = ("", "FINISH_REASON_UNSPECIFIED")
+KEPT_FINISH_REASON = "STOP"
+"""Why answers end by themselves, tool calls among them: these may be served again."""
 
 
 def gemini_answer(
@@ -65,6 +67,7 @@ class GeminiStreamDecoder:
         """What the answer cost, once it is whole."""
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        self._is_cut_short = False
         self._blocked = False
 
     def decode(self, batch: Sequence[Chunk]) -> Iterator[pb.GenerateContentResponse]:
@@ -85,6 +88,12 @@ class GeminiStreamDecoder:
                 self._held = message
             else:
                 yield message
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether every candidate ended by itself; upstream has no other mark of the end."""
+        ended_well = bool(self._finished) and not self._open
+        return ended_well and not self._is_cut_short and not self._blocked
 
     def finish(self, outcome: pb.ContextOutcome) -> Iterator[pb.GenerateContentResponse]:
         """Yield the last message, at the stream's end.
@@ -121,6 +130,8 @@ class GeminiStreamDecoder:
         for candidate in message.candidates:
             if candidate.finish_reason_raw not in NOT_FINISHED:
                 self._finished.add(candidate.index)
+                if candidate.finish_reason_raw != KEPT_FINISH_REASON:
+                    self._is_cut_short = True
             self._open.add(candidate.index)
         # What comes after a candidate's finish reason does not open it again.
         self._open -= self._finished

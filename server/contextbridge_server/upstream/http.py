@@ -23,7 +23,7 @@ from contextbridge._version import __version__
 from ..errors import BridgeError, malformed, too_large
 from .failures import SUCCESS, decode_object, failure_of_answer
 from .framing import Framing
-from .port import CallTerms, Chunk, Surface, UpstreamAnswer, UpstreamRequest
+from .port import CallTerms, Chunk, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
@@ -165,13 +165,14 @@ class HttpUpstream:
                 piece = await anext(pieces, None)
             payloads = framing.finish() if piece is None else framing.feed(piece)
             batch, ending = _decode(payloads, headers)
+            if ending is DONE:
+                yield LastBatch(batch)
+                return
             if batch:
                 reason = pb.ERROR_REASON_UPSTREAM_IDLE_TIMEOUT
                 yield batch
             if isinstance(ending, BridgeError):
                 raise ending
-            if ending is DONE:
-                return
             if reason == pb.ERROR_REASON_UPSTREAM_IDLE_TIMEOUT:
                 deadline = _from_now(self._options.idle_timeout)
 

@@ -10,6 +10,10 @@ Chunk = dict[str, Any]
 """Upstream's unit of a stream: a JSON object."""
 
 
+class LastBatch(list[Chunk]):
+    """The chunks of the read in which upstream marked its stream's end; there may be none."""
+
+
 class Surface(Enum):
     """A family of upstream's routes; decides path prefix, credential header and stream framing."""
 
@@ -75,6 +79,6 @@ class Upstream(Protocol):
         """Send a request and iterate over its chunks, those of one read together.
 
         Leaving the context closes the request. A failure in mid-stream is raised after the chunks
-        that came before it.
+        that came before it. Where upstream marks the end, the last of it is a LastBatch.
         """
         ...
