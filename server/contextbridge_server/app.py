@@ -13,6 +13,7 @@ from .contexts.answers import Answers, StraightAnswers
 from .contexts.bindings import Bindings
 from .contexts.context_answers import ContextAnswers
 from .contexts.healing import Healer
+from .contexts.named import NamedContexts
 from .contexts.owned_answers import OwnedAnswers
 from .contexts.owners import OwnerRecords
 from .contexts.ownership import NoOwnership, Ownership, TenantOwnership, UnrecordedOwnership
@@ -22,7 +23,14 @@ from .contexts.registry import Contexts, Defaults, NoRegistry, Registry
 from .contexts.sessions import Sessions
 from .contexts.warmth import KeepWarm, NoWarmth, Warmth
 from .emulator import running_emulator
-from .generations.generation import Generations
+from .generations.attachments import Attachments
+from .generations.cached_responses import CachedResponses, NoResponses, StoredResponses
+from .generations.generation import Generations, StraightGenerations
+from .generations.journaled import JournaledGenerations
+from .generations.kept import Bounds, KeptGenerations
+from .generations.production import Terms
+from .generations.stored_journals import StoredJournals
+from .generations.tallies import Tallies
 from .rpc.cached_content_service import CachedContentServicer
 from .rpc.context_service import ContextServicer
 from .rpc.credentials import TlsFiles
@@ -39,6 +47,7 @@ from .rpc.layers import (
     PassedThroughKeys,
     Redaction,
 )
+from .rpc.response_cache_service import ResponseCacheServicer
 from .rpc.server import Server, ServerOptions, Services
 from .settings import EMBEDDED, EMULATOR, NO_STORE, Settings
 from .store.claims import Claims
@@ -96,22 +105,37 @@ async def _services(
     if store is None:
         contexts: Contexts = NoRegistry(upstream, ownership, limits, _now)
         answers: Answers = StraightAnswers(upstream)
+        generations: Generations = StraightGenerations(OwnedAnswers(answers, ownership), limits)
+        responses: CachedResponses = NoResponses()
     else:
         tasks = await stack.enter_async_context(OwnedTasks())
+        records = _records(settings, store)
         contexts, answers = _stored(
             settings,
             upstream=upstream,
             store=store,
+            records=records,
             ownership=ownership,
             tasks=tasks,
             limits=limits,
         )
-    generations = Generations(OwnedAnswers(answers, ownership))
+        tallies = Tallies(store)
+        await stack.enter_async_context(tallies.adding())
+        generations, responses = _journaled(
+            settings,
+            store=store,
+            contexts=NamedContexts(records, OwnerRecords(store), _now),
+            answers=OwnedAnswers(answers, ownership),
+            tallies=tallies,
+            tasks=tasks,
+            limits=limits,
+        )
     return Services(
-        contexts=ContextServicer(contexts, generations, limits),
+        contexts=ContextServicer(contexts, generations),
         gemini=GeminiServicer(generations, limits),
         cached_contents=CachedContentServicer(upstream, limits, ownership),
         files=FileServicer(upstream, Uploads(upstream, settings.upload_prefix), ownership),
+        response_cache=ResponseCacheServicer(responses),
     )
 
 
@@ -133,21 +157,29 @@ async def _store(settings: Settings) -> AsyncIterator[Store | None]:
         )
 
 
+def _records(settings: Settings, store: Store) -> ContextRecords:
+    # A context is made from one message; JSON may write its bytes twice as long.
+    max_content_bytes = 2 * settings.max_message_bytes + settings.session_max_bytes
+    return ContextRecords(store, _vault(settings, max_content_bytes), settings.session_max_bytes)
+
+
+def _vault(settings: Settings, max_bytes: int) -> Vault:
+    key_file = settings.store_encryption_key_file
+    return Vault(read_keys(key_file) if key_file else (), max_bytes=max_bytes)
+
+
 def _stored(
     settings: Settings,
     *,
     upstream: Upstream,
     store: Store,
+    records: ContextRecords,
     ownership: Ownership,
     tasks: OwnedTasks,
     limits: Limits,
 ) -> tuple[Contexts, Answers]:
     """Return what keeps contexts and answers from them."""
-    key_file, prices_file = settings.store_encryption_key_file, settings.prices_file
-    # A context is made from one message; JSON may write its bytes twice as long.
-    max_content_bytes = 2 * settings.max_message_bytes + settings.session_max_bytes
-    vault = Vault(read_keys(key_file) if key_file else (), max_bytes=max_content_bytes)
-    records = ContextRecords(store, vault, settings.session_max_bytes)
+    prices_file = settings.prices_file
     leases = Leases(store)
     bindings = Bindings(
         upstream=upstream,
@@ -187,6 +219,44 @@ def _stored(
         Sessions(leases, settings.session_wait),
     )
     return registry, answers
+
+
+def _journaled(
+    settings: Settings,
+    *,
+    store: Store,
+    contexts: NamedContexts,
+    answers: OwnedAnswers,
+    tallies: Tallies,
+    tasks: OwnedTasks,
+    limits: Limits,
+) -> tuple[Generations, CachedResponses]:
+    """Return what generates by way of journals, and what keeps answers."""
+    # The last event comes on top of what may be kept; so do the lengths of all.
+    max_stored_bytes = 2 * settings.journal_max_bytes + settings.max_response_bytes
+    stored = StoredJournals(store, _vault(settings, max_stored_bytes), settings.resume_retention)
+    bounds = Bounds(settings.max_journals, settings.max_journal_bytes)
+    kept = KeptGenerations(store, stored, bounds)
+    attachments = Attachments(
+        answers=answers,
+        stored=stored,
+        kept=kept,
+        tallies=tallies,
+        tasks=tasks,
+        terms=Terms(settings.resume_grace, settings.journal_max_bytes, _server_key(settings)),
+        max_running=settings.max_journals,
+    )
+    generations = JournaledGenerations(
+        straight=StraightGenerations(answers, limits),
+        answers=answers,
+        attachments=attachments,
+        contexts=contexts,
+        tallies=tallies,
+        tasks=tasks,
+        limits=limits,
+        upstream=settings.upstream,
+    )
+    return generations, StoredResponses(stored, kept, tallies, contexts)
 
 
 def _ownership(settings: Settings, store: Store | None, callers: Callers | None) -> Ownership:

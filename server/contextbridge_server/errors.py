@@ -52,6 +52,17 @@ class BridgeError(Exception):
         self.violations = tuple(violations)
         self.http_status = http_status
 
+    def again(self) -> "BridgeError":
+        """Return the same failure for another call; raising and redacting change it."""
+        return BridgeError(
+            self.reason,
+            self.message,
+            metadata=self.metadata,
+            retry_after=self.retry_after,
+            violations=self.violations,
+            http_status=self.http_status,
+        )
+
     def redact(self, secret: str) -> None:
         """Take a secret out of what a caller or a log would see: upstream may echo it."""
         self.message = self.message.replace(secret, REDACTED)

@@ -196,6 +196,25 @@ class Settings(BaseSettings):
     request_id_retention: Duration = timedelta(days=1)
     """How long a create with a `request_id` is answered as it was the first time."""
 
+    resume_grace: DurationOrZero = timedelta(seconds=30)
+    """How long a generation with a `request_id` goes on when nobody reads it, so that a caller who
+    was cut off can take it up again."""
+
+    resume_retention: Duration = timedelta(minutes=10)
+    """How long a generation with a `request_id` can still be read after it has ended."""
+
+    journal_max_bytes: ByteSize = ByteSize(8 * 1024**2)
+    """Most that is kept of one answer, in bytes of its events. A longer one still goes to its
+    caller, but cannot be resumed, and is not served again."""
+
+    max_journals: PositiveInt = 10_000
+    """Most answers kept of one tenant: for the response cache, and as many again for resuming. Past
+    it, those that would lapse first go. As many can be in the making in one process; calls past
+    that are answered without the response cache, and cannot be resumed."""
+
+    max_journal_bytes: ByteSize = ByteSize(256 * 1024**2)
+    """Most bytes of events kept of one tenant, in each of the two."""
+
     session_wait: Duration = timedelta(minutes=10)
     """Longest wait for another call on the same session; the caller's deadline bounds it too."""
 

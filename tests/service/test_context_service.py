@@ -295,31 +295,6 @@ async def test_ten_thousand_deltas_are_all_there_in_order(create, contexts, chat
     assert text_of(events).split() == [str(number) for number in range(1, 10_001)]
 
 
-async def test_a_named_generation_runs_and_says_that_it_cannot_be_resumed(
-    create, contexts, chat_request, failure
-):
-    context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
-
-    events = await collect(contexts.ChatWithContext(chat_request(context, request_id="r-1")))
-    failed = await failure(
-        contexts.ChatWithContext(chat_request(context, request_id="r-1", resume_after=2))
-    )
-
-    assert events[-1].WhichOneof("event") == "completed"
-    assert not events[0].started.resumable
-    assert (failed.code.name, failed.reason) == ("OUT_OF_RANGE", "NOT_RESUMABLE")
-
-
-async def test_the_response_cache_says_that_it_was_bypassed(create, contexts, chat_request):
-    context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
-    request = chat_request(context, response_cache=pb.ResponseCachePolicy(enabled=True))
-
-    events = await collect(contexts.ChatWithContext(request))
-
-    outcome = events[-1].completed.response_cache
-    assert outcome.status == pb.RESPONSE_CACHE_STATUS_BYPASSED
-
-
 async def test_a_whole_answer_where_a_stream_was_asked_for_is_streamed(
     literal_upstream, bridge, chat_request
 ):

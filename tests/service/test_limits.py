@@ -118,6 +118,7 @@ async def test_a_fault_of_our_own_is_internal_and_its_text_stays_here(
         gemini=FaultyServicer(),
         cached_contents=pb.CachedContentServiceServicer(),
         files=pb.FileServiceServicer(),
+        response_cache=pb.ResponseCacheServiceServicer(),
     )
     server = Server(options, services, (CanonicalLog(), FaultBarrier()))
     await server.start()

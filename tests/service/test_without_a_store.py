@@ -63,3 +63,44 @@ async def test_a_create_that_asks_for_a_store_is_refused_before_it_costs(
     assert (failed.code.name, failed.reason) == ("UNIMPLEMENTED", "STORE_REQUIRED")
     assert failed.info.metadata["fields"] == next(iter(fields))
     assert not emulator.requests
+
+
+async def test_a_named_generation_runs_and_says_that_it_cannot_be_resumed(
+    create, contexts, chat_request, failure
+):
+    context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
+
+    events = [e async for e in contexts.ChatWithContext(chat_request(context, request_id="r-1"))]
+    failed = await failure(
+        contexts.ChatWithContext(chat_request(context, request_id="r-1", resume_after=2))
+    )
+
+    assert events[-1].WhichOneof("event") == "completed"
+    assert not events[0].started.resumable
+    assert (failed.code.name, failed.reason) == ("OUT_OF_RANGE", "NOT_RESUMABLE")
+
+
+async def test_the_response_cache_says_that_it_was_bypassed(create, contexts, chat_request):
+    context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
+    request = chat_request(context, response_cache=pb.ResponseCachePolicy(enabled=True))
+
+    *_, last = [event async for event in contexts.ChatWithContext(request)]
+    whole = await contexts.CompleteChatWithContext(request)
+
+    for outcome in (last.completed.response_cache, whole.response_cache):
+        assert outcome == pb.ResponseCacheOutcome(status=pb.RESPONSE_CACHE_STATUS_BYPASSED)
+
+
+@pytest.mark.parametrize(
+    "method,request_",
+    [
+        ("DeleteCachedResponses", pb.DeleteCachedResponsesRequest(all=True)),
+        ("GetResponseCacheStatistics", pb.GetResponseCacheStatisticsRequest()),
+    ],
+)
+async def test_no_answers_are_kept(method, request_, channel, failure):
+    stub = pb.ResponseCacheServiceStub(channel)
+
+    failed = await failure(getattr(stub, method)(request_))
+
+    assert (failed.code.name, failed.reason) == ("UNIMPLEMENTED", "STORE_REQUIRED")

@@ -1,65 +1,92 @@
-"""Runs a generation: upstream's chunks in, the caller's events out, at the caller's pace."""
+"""Generations: what a call asks, what it is told, and answers straight from upstream."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
 from ..contexts.answers import Answers
 from ..contexts.asker import Asker
 from ..errors import BridgeError
+from ..translate.generation_request import GenerationRequest, bypassed_cache
+from ..translate.limits import Limits
 from ..translate.prompt import Prompt
+from ..translate.translator import Translator
 from ..upstream.port import Chunk
+from .journal import not_resumable
 
-Event_co = TypeVar("Event_co", covariant=True)
-Event = TypeVar("Event")
-Whole = TypeVar("Whole", pb.CompleteChatWithContextResponse, pb.GenerateContentResponse)
+Whole = TypeVar("Whole")
+
+Write = Callable[[Any], Awaitable[None]]
+"""Takes an event: a message, or the bytes of one."""
 
 
-class StreamDecoder(Protocol[Event_co]):
-    """Turns an answer's chunks into its events."""
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Whole]):
+    """A call that generates.
 
-    def decode(self, batch: Sequence[Chunk]) -> Iterator[Event_co]:
-        """Yield the events of the chunks that arrived together."""
+    Attributes:
+        request: What is asked.
+        translator: Translates requests and answers of the method's family.
+        asker: Who asks.
+    """
+
+    request: GenerationRequest
+    translator: Translator[Any, Any, Whole]
+    asker: Asker
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a call, for its log line.
+
+    Attributes:
+        usage: What the call cost.
+        context: What happened to its context.
+        response_cache: What the response cache did.
+        is_resumed: The call took up a generation that another call had begun under its id.
+    """
+
+    usage: pb.Usage
+    context: pb.ContextOutcome
+    response_cache: pb.ResponseCacheOutcome
+    is_resumed: bool = False
+
+
+class Generations(Protocol):
+    """Answers to calls that generate."""
+
+    async def stream(self, ask: Ask[Any], write: Write) -> Summary:
+        """Write an answer's events, no faster than they are taken."""
         ...
 
-    @property
-    def usage(self) -> pb.Usage:
-        """What the answer cost, once it is whole."""
+    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
+        """Return a whole answer."""
         ...
 
-    def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event_co]:
-        """Yield the last event; raise where the answer is not whole."""
-        ...
-
-    def abandon(self) -> Iterator[Event_co]:
-        """Yield what was held back, where the stream failed."""
+    async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
+        """Return the JSON that answers what is no generation."""
         ...
 
 
-class Generations:
-    """The answers of one process, straight from where they come: nothing is joined or resumed.
+class StraightGenerations:
+    """Answers straight from where they come: nothing is kept, joined or resumed.
 
     Args:
         answers: Where answers come from.
+        limits: The server's bounds of a request.
     """
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, limits: Limits) -> None:
         self._answers = answers
+        self._limits = limits
 
-    async def stream(
-        self,
-        prompt: Prompt,
-        asker: Asker,
-        decoder: StreamDecoder[Event],
-        write: Callable[[Event], Awaitable[None]],
-    ) -> pb.ContextOutcome:
-        """Write a streamed answer's events; upstream is read no faster than they are taken.
-
-        Returns:
-            What happened to the context.
-        """
-        async with self._answers.stream(prompt, asker) as answer:
+    async def stream(self, ask: Ask[Any], write: Write) -> Summary:
+        """Write an answer's events; upstream is read no faster than they are taken."""
+        prompt = self._prompt(ask, stream=True)
+        decoder = ask.translator.decoder(ask.request, len(prompt.first.body))
+        async with self._answers.stream(prompt, ask.asker) as answer:
             try:
                 async for batch in answer.value:
                     for event in decoder.decode(batch):
@@ -72,31 +99,29 @@ class Generations:
             await answer.conclude(decoder.usage)
             for event in last:
                 await write(event)
-            return answer.outcome
+            return Summary(decoder.usage, answer.outcome, bypassed_cache(ask.request))
 
-    async def complete(
-        self,
-        prompt: Prompt,
-        asker: Asker,
-        decode: Callable[[Chunk, pb.ContextOutcome], Whole],
-    ) -> Whole:
+    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
         """Return a whole answer."""
-        async with self._answers.whole(prompt, asker) as answer:
-            whole = decode(answer.value, answer.outcome)
+        prompt = self._prompt(ask, stream=False)
+        async with self._answers.whole(prompt, ask.asker) as answer:
+            body_bytes = len(prompt.first.body)
+            whole: Any = ask.translator.whole(answer.value, ask.request, body_bytes, answer.outcome)
             await answer.conclude(whole.billed_usage)
-            return whole
+            return whole, Summary(whole.billed_usage, answer.outcome, whole.response_cache)
 
     async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
         """Return the JSON that answers what is no generation."""
         async with self._answers.whole(prompt, asker) as answer:
             return answer.value
 
+    def _prompt(self, ask: Ask[Any], *, stream: bool) -> Prompt:
+        """Return what a call asks upstream.
 
-def refuse_to_resume(resume_after: int) -> None:
-    """Refuse to go on with a generation, since none is kept.
-
-    Raises:
-        BridgeError: NOT_RESUMABLE, unless the caller starts from the beginning.
-    """
-    if resume_after > 0:
-        raise BridgeError(pb.ERROR_REASON_NOT_RESUMABLE, "The generation is not kept.")
+        Raises:
+            BridgeError: REQUEST_INVALID; NOT_RESUMABLE, since nothing is kept.
+        """
+        prompt = ask.translator.prompt(ask.request, self._limits, stream=stream)
+        if ask.request.resume_after > 0:
+            raise not_resumable("The generation is not kept.")
+        return prompt

@@ -3,13 +3,12 @@
 from contextbridge import v1 as pb
 
 from ..contexts.registry import Contexts
-from ..generations.generation import Generations, refuse_to_resume
-from ..translate.chat_answer import chat_answer
-from ..translate.chat_request import chat_prompt
-from ..translate.chat_stream import ChatStreamDecoder
-from ..translate.limits import Limits
+from ..generations.generation import Ask, Generations
+from ..translate.chat_translator import ChatTranslator
 from .call import Context, current_call
-from .notes import note_context, note_model, note_usage
+from .notes import note_model, note_summary, note_usage
+
+CHAT = ChatTranslator()
 
 
 class ContextServicer(pb.ContextServiceServicer):
@@ -18,13 +17,11 @@ class ContextServicer(pb.ContextServiceServicer):
     Args:
         contexts: The contexts.
         generations: Runs what is generated.
-        limits: The server's bounds of a request.
     """
 
-    def __init__(self, contexts: Contexts, generations: Generations, limits: Limits) -> None:
+    def __init__(self, contexts: Contexts, generations: Generations) -> None:
         self._contexts = contexts
         self._generations = generations
-        self._limits = limits
 
     async def CreateContext(
         self, request: pb.CreateContextRequest, context: Context
@@ -68,26 +65,15 @@ class ContextServicer(pb.ContextServiceServicer):
     ) -> None:
         """Stream an answer that continues from a context."""
         note_model(request.model)
-        prompt = chat_prompt(request, self._limits, stream=True)
-        refuse_to_resume(request.resume_after)
-        decoder = ChatStreamDecoder(request, len(prompt.first.body))
-        asker = current_call.get().asker
-        outcome = await self._generations.stream(prompt, asker, decoder, context.write)
-        note_context(outcome)
-        note_usage(decoder.usage)
+        ask = Ask(request, CHAT, current_call.get().asker)
+        note_summary(await self._generations.stream(ask, context.write))
 
     async def CompleteChatWithContext(
         self, request: pb.ChatWithContextRequest, context: Context
     ) -> pb.CompleteChatWithContextResponse:
         """Return a whole answer that continues from a context."""
         note_model(request.model)
-        prompt = chat_prompt(request, self._limits, stream=False)
-        refuse_to_resume(request.resume_after)
-        answer = await self._generations.complete(
-            prompt,
-            current_call.get().asker,
-            lambda value, outcome: chat_answer(value, request, len(prompt.first.body), outcome),
-        )
-        note_context(answer.context)
-        note_usage(answer.billed_usage)
+        ask = Ask(request, CHAT, current_call.get().asker)
+        answer, summary = await self._generations.complete(ask)
+        note_summary(summary)
         return answer

@@ -2,13 +2,15 @@
 
 from contextbridge import v1 as pb
 
-from ..generations.generation import Generations, refuse_to_resume
-from ..translate.gemini_answer import GeminiStreamDecoder, gemini_answer
+from ..generations.generation import Ask, Generations
 from ..translate.gemini_json import from_json
-from ..translate.gemini_request import count_tokens_prompt, generate_prompt
+from ..translate.gemini_request import count_tokens_prompt
+from ..translate.gemini_translator import GeminiTranslator
 from ..translate.limits import Limits
 from .call import Context, current_call
-from .notes import note_context, note_model, note_usage
+from .notes import note_model, note_summary
+
+GENERATE = GeminiTranslator()
 
 
 class GeminiServicer(pb.GeminiServiceServicer):
@@ -28,15 +30,9 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> pb.GenerateContentResponse:
         """Return a whole answer."""
         note_model(request.model)
-        prompt = generate_prompt(request, self._limits, stream=False)
-        refuse_to_resume(request.resume_after)
-        answer = await self._generations.complete(
-            prompt,
-            current_call.get().asker,
-            lambda value, outcome: gemini_answer(value, request, len(prompt.first.body), outcome),
-        )
-        note_context(answer.context)
-        note_usage(answer.billed_usage)
+        ask = Ask(request, GENERATE, current_call.get().asker)
+        answer, summary = await self._generations.complete(ask)
+        note_summary(summary)
         return answer
 
     # The generated types know no coroutine that writes; async generators leak (grpc#42295).
@@ -45,13 +41,8 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> None:
         """Stream an answer."""
         note_model(request.model)
-        prompt = generate_prompt(request, self._limits, stream=True)
-        refuse_to_resume(request.resume_after)
-        decoder = GeminiStreamDecoder(request, len(prompt.first.body))
-        asker = current_call.get().asker
-        outcome = await self._generations.stream(prompt, asker, decoder, context.write)
-        note_context(outcome)
-        note_usage(decoder.usage)
+        ask = Ask(request, GENERATE, current_call.get().asker)
+        note_summary(await self._generations.stream(ask, context.write))
 
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: Context

@@ -149,8 +149,12 @@ class _Writer:
         return getattr(self._context, name)
 
     async def write(self, message: Any) -> None:
-        """Send a message; return when the transport has taken it, which paces the reader."""
-        await self._context.write(self._serialize(message))
+        """Send a message; return when the transport has taken it, which paces the reader.
+
+        Bytes are a message that is serialized already.
+        """
+        is_ready = isinstance(message, bytes)
+        await self._context.write(message if is_ready else self._serialize(message))
         _count(self._call)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from contextbridge import v1 as pb
 from ..callers import Caller
 from ..errors import BridgeError
 from ..telemetry import names
+from ..telemetry.faults import log_fault
 from .call import Call
 from .status import STATUSES
 
@@ -115,15 +115,7 @@ class FaultBarrier:
         except (BridgeError, grpc.aio.AbortError):
             raise
         except Exception as error:
-            log.error(  # noqa: TRY400 - an exception's text may hold a prompt; its frames do not
-                names.CALL_FAULT,
-                **{names.REQUEST_ID: call.request_id, names.METHOD: call.method},
-                exception=type(error).__qualname__,
-                frames=[
-                    f"{frame.filename}:{frame.lineno} {frame.name}"
-                    for frame in traceback.extract_tb(error.__traceback__)
-                ],
-            )
+            log_fault(error, call.request_id, call.method)
             raise BridgeError(
                 pb.ERROR_REASON_INTERNAL, "The server failed within itself."
             ) from error

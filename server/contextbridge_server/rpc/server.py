@@ -22,6 +22,7 @@ SERVICE_NAMES = (
     "contextbridge.v1.GeminiService",
     "contextbridge.v1.CachedContentService",
     "contextbridge.v1.FileService",
+    "contextbridge.v1.ResponseCacheService",
 )
 HEALTH = "grpc.health.v1.Health"
 
@@ -34,6 +35,7 @@ class Services:
     gemini: pb.GeminiServiceServicer
     cached_contents: pb.CachedContentServiceServicer
     files: pb.FileServiceServicer
+    response_cache: pb.ResponseCacheServiceServicer
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Server:
         pb.add_GeminiServiceServicer_to_server(services.gemini, self._server)
         pb.add_CachedContentServiceServicer_to_server(services.cached_contents, self._server)
         pb.add_FileServiceServicer_to_server(services.files, self._server)
+        pb.add_ResponseCacheServiceServicer_to_server(services.response_cache, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if options.reflection:
             add_reflection(self._server, (*SERVICE_NAMES, HEALTH))

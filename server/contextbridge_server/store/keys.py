@@ -30,6 +30,25 @@ def identity_key(tenant: str, identity: str) -> str:
     return f"{{{_quoted(tenant)}/identical/{identity}}}:claim"
 
 
+def generation_prefix(tenant: str, home: str) -> str:
+    """Return what the keys of the generations of one home begin with.
+
+    A home is what finds a generation: `cache/…`, by a key of the response cache, or `request/…`,
+    by a request id.
+    """
+    return f"{{{_quoted(tenant)}/generation/{_quoted(home)}}}:"
+
+
+def kept_key(tenant: str, part: str) -> str:
+    """Return the key of a part of a tenant's list of kept generations."""
+    return f"{{{_quoted(tenant)}}}:kept:{part}"
+
+
+def response_cache_key(tenant: str) -> str:
+    """Return the key of what is counted of a tenant's response cache."""
+    return f"{{{_quoted(tenant)}}}:response_cache"
+
+
 def owner_key(upstream_name: str) -> str:
     """Return the key that tells whose a resource of upstream's is: the question spans tenants."""
     return f"{{{ALL_TENANTS}/owner/{_quoted(upstream_name)}}}:tenant"

@@ -1,0 +1,284 @@
+"""Finds the generation that a call reads, or begins one."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import structlog
+
+from contextbridge import v1 as pb
+
+from ..contexts.owned_answers import OwnedAnswers
+from ..errors import BridgeError
+from ..tasks import OwnedTasks
+from ..telemetry import names
+from ..translate.prompt import Prompt
+from .following import Following, end
+from .generation import Ask
+from .journal import Journal, not_resumable
+from .kept import KeptGenerations
+from .production import Production, Terms
+from .response_cache import CacheUse, request_digest, request_home
+from .stored_journals import Found, GenerationId, Home, Pointer, StoredJournals
+from .tallies import Tallies
+
+Status: TypeAlias = pb.ResponseCacheStatus.ValueType
+AT_ONCE = timedelta(0)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A call's generation.
+
+    Attributes:
+        journal: Returns what the call reads, or None where it has just ended here unread. It is
+            called right before the reading, so that nobody ends it in between.
+        status: What the response cache did.
+        age: How old the answer is; zero where it is made for this call.
+        is_mine: This call has begun it.
+        is_resumed: Another call has begun it, under the same request id.
+        is_stored: Tells whether the store has it, or will.
+    """
+
+    journal: Callable[[], Journal | None]
+    status: Status
+    age: timedelta = AT_ONCE
+    is_mine: bool = False
+    is_resumed: bool = False
+    is_stored: Callable[[], bool] = lambda: True
+
+
+class Attachments:
+    """The generations that this process makes, or reads from others.
+
+    Args:
+        answers: Where answers come from.
+        stored: The journals in the store.
+        kept: What is kept of them.
+        tallies: Count entries that cannot be read.
+        tasks: Own the generations, which go on when their callers leave.
+        terms: What holds for all generations.
+        max_running: Most generations of a tenant that this process makes at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        answers: OwnedAnswers,
+        stored: StoredJournals,
+        kept: KeptGenerations,
+        tallies: Tallies,
+        tasks: OwnedTasks,
+        terms: Terms,
+        max_running: int,
+    ) -> None:
+        self._answers = answers
+        self._stored = stored
+        self._kept = kept
+        self._tallies = tallies
+        self._tasks = tasks
+        self._terms = terms
+        self._max_running = max_running
+        self._productions: dict[GenerationId, Production] = {}
+        self._followings: dict[GenerationId, Following] = {}
+        self._running: Counter[str] = Counter()
+
+    def may_begin(self, tenant: str) -> bool:
+        """Tell whether there is room for another generation of a tenant."""
+        return self._running[tenant] < self._max_running
+
+    async def attach(
+        self, ask: Ask[Any], prompt: Prompt, use: CacheUse | None, bypassed: Status
+    ) -> Attached | None:
+        """Find the generation that a call reads, or begin it.
+
+        Args:
+            ask: The call, which has a request id or uses the response cache.
+            prompt: What it asks upstream.
+            use: How it uses the response cache; None for not at all.
+            bypassed: What the response cache did where it is not used.
+
+        Returns:
+            None where something has just changed, and another try finds out more.
+
+        Raises:
+            BridgeError: REQUEST_ID_REUSED, NOT_RESUMABLE; STORE_UNAVAILABLE, STORE_FULL.
+        """
+        if not ask.request.request_id and use is not None:
+            # A caller who leaves just now would leave a generation that nobody makes.
+            return await self._tasks.finish(self._cached(ask, prompt, use, None))
+        home = request_home(ask.asker, ask.request.request_id)
+        pointer = await self._stored.pointer(home) if use or ask.request.resume_after else None
+        if pointer is not None:
+            return await self._resumed(home, pointer, ask)
+        if ask.request.resume_after > 0:
+            raise not_resumable("The generation is not kept.")
+        if use is not None:
+            return await self._tasks.finish(self._cached(ask, prompt, use, home))
+        begun = await self._tasks.finish(self._begun(ask, prompt, home, bypassed))
+        if isinstance(begun, Pointer):
+            return await self._resumed(home, begun, ask)
+        return self._made_here(begun, bypassed)
+
+    async def _begun(
+        self, ask: Ask[Any], prompt: Prompt, home: Home, bypassed: Status
+    ) -> Pointer | Production:
+        """Begin the generation of a request id, or return what the id names already."""
+        outcome = pb.ResponseCacheStatus.Name(bypassed)
+        begun = await self._stored.start(home, request_digest(ask), outcome)
+        if isinstance(begun, Pointer):
+            return begun
+        return self._produce(begun, ask, prompt, None)
+
+    async def _cached(
+        self, ask: Ask[Any], prompt: Prompt, use: CacheUse, home: Home | None
+    ) -> Attached | None:
+        """Find the answer in the response cache or in the making, or begin it.
+
+        Args:
+            ask: The call.
+            prompt: What it asks upstream.
+            use: How it uses the response cache.
+            home: Where its request id is found, which is to name the generation.
+        """
+        found = await self._stored.find_or_begin(
+            use.home(ask.asker.caller.tenant),
+            max_age=use.ttl,
+            refresh=use.refresh,
+            named=home is not None,
+        )
+        if isinstance(found, GenerationId):
+            return await self._made_for_cache(found, ask, prompt, use, home)
+        status = pb.RESPONSE_CACHE_STATUS_HIT
+        if found.is_running:
+            status = pb.RESPONSE_CACHE_STATUS_JOINED
+        if home is not None and not await self._pointed(home, found.id, ask, status):
+            return None
+        return await self._opened(found, status, is_named=home is not None)
+
+    async def _made_for_cache(
+        self,
+        id_: GenerationId,
+        ask: Ask[Any],
+        prompt: Prompt,
+        use: CacheUse,
+        home: Home | None,
+    ) -> Attached | None:
+        status = pb.RESPONSE_CACHE_STATUS_MISS
+        if use.refresh:
+            status = pb.RESPONSE_CACHE_STATUS_REFRESHED
+        if home is not None and not await self._pointed(home, id_, ask, status):
+            await self._stored.end_unread(id_, even_named=True)
+            return None
+        return self._made_here(self._produce(id_, ask, prompt, use), status)
+
+    async def _pointed(self, home: Home, id_: GenerationId, ask: Ask[Any], status: Status) -> bool:
+        """Let a request id name a generation; False where it names one already."""
+        outcome = pb.ResponseCacheStatus.Name(status)
+        return await self._stored.point(home, request_digest(ask), id_, outcome) is None
+
+    async def _resumed(self, home: Home, pointer: Pointer, ask: Ask[Any]) -> Attached | None:
+        """Take up what a request id names.
+
+        Raises:
+            BridgeError: REQUEST_ID_REUSED.
+        """
+        if pointer.digest != request_digest(ask):
+            raise BridgeError(
+                pb.ERROR_REASON_REQUEST_ID_REUSED, "The request_id came with another request."
+            )
+        found = await self._stored.open(pointer.id, named=True)
+        # What failed before its first event can be begun again: nobody has anything of it.
+        if found is None or (found.status == "failed" and not found.saved):
+            await self._stored.forget(home, pointer.id)
+            return None
+        status = pb.ResponseCacheStatus.Value(pointer.outcome)
+        return await self._opened(found, status, is_named=True, is_resumed=True)
+
+    async def _opened(
+        self, found: Found, status: Status, *, is_named: bool, is_resumed: bool = False
+    ) -> Attached | None:
+        """Return how a generation is read that is there."""
+        if found.status in ("complete", "failed"):
+            replayed = await self._replayed(found)
+            if replayed is None:
+                return None
+            return Attached(lambda: replayed, status, found.age, is_resumed=is_resumed)
+        if found.is_running and found.owner == self._stored.process:
+            production = self._productions.get(found.id)
+            if production is None:
+                return None
+            production.is_named = production.is_named or is_named
+            mine = self._made_here(production, status)
+            return Attached(mine.journal, status, found.age, False, is_resumed, mine.is_stored)
+        return Attached(lambda: self._followed(found.id), status, found.age, is_resumed=is_resumed)
+
+    def _made_here(self, production: Production, status: Status) -> Attached:
+        return Attached(
+            journal=lambda: None if production.is_over else production.journal,
+            status=status,
+            is_mine=True,
+            is_stored=lambda: production.is_stored,
+        )
+
+    async def _replayed(self, found: Found) -> Journal | None:
+        """Return the journal of a generation that has ended; None where it cannot be read."""
+        journal = Journal(self._terms.max_bytes)
+        try:
+            await end(journal, found, self._stored)
+        except BridgeError as error:
+            if error.reason != pb.ERROR_REASON_CONTENT_UNREADABLE:
+                raise
+            tenant = found.id.home.tenant
+            log.warning(names.RESPONSE_CACHE_CORRUPT, **{names.TENANT: tenant})
+            self._tallies.count_corrupt(tenant)
+            await self._stored.drop(found.id)
+            with suppress(BridgeError):
+                await self._kept.forget(found.id)
+            return None
+        return journal
+
+    def _produce(
+        self, id_: GenerationId, ask: Ask[Any], prompt: Prompt, use: CacheUse | None
+    ) -> Production:
+        production = Production(
+            id_,
+            ask,
+            prompt,
+            use,
+            answers=self._answers,
+            stored=self._stored,
+            kept=self._kept,
+            terms=self._terms,
+        )
+        self._productions[id_] = production
+        self._running[id_.home.tenant] += 1
+        self._tasks.begin(self._run(production))
+        return production
+
+    async def _run(self, production: Production) -> None:
+        try:
+            await production.run()
+        finally:
+            del self._productions[production.id]
+            self._running[production.id.home.tenant] -= 1
+
+    def _followed(self, id_: GenerationId) -> Journal:
+        following = self._followings.get(id_)
+        if following is None:
+            following = Following(id_, self._stored, self._terms.max_bytes)
+            self._followings[id_] = following
+            self._tasks.begin(self._follow(id_, following))
+        return following.journal
+
+    async def _follow(self, id_: GenerationId, following: Following) -> None:
+        try:
+            await following.run()
+        finally:
+            del self._followings[id_]
+            await following.leave()

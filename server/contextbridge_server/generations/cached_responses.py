@@ -1,0 +1,133 @@
+"""The answers of the response cache: deleted by whatever finds them, and told of in numbers."""
+
+from typing import Protocol
+
+from contextbridge import v1 as pb
+
+from ..contexts.asker import Asker
+from ..contexts.named import NamedContexts
+from ..errors import BridgeError, Violation
+from .kept import KeptGenerations
+from .response_cache import cache_home, context_tag, customer_tag
+from .stored_journals import StoredJournals
+from .tallies import Tallies
+
+TARGETS = ("key", "customer_identifier", "context_id", "all")
+
+
+class CachedResponses(Protocol):
+    """The answers that are kept."""
+
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+        """Delete answers; return how many there were."""
+        ...
+
+    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+        """Return what is kept, and how it has been used."""
+        ...
+
+
+class StoredResponses:
+    """The answers that the store keeps.
+
+    Args:
+        stored: The journals in the store.
+        kept: What is kept of them.
+        tallies: What the response cache has done.
+        contexts: Tell what contexts hold.
+    """
+
+    def __init__(
+        self,
+        stored: StoredJournals,
+        kept: KeptGenerations,
+        tallies: Tallies,
+        contexts: NamedContexts,
+    ) -> None:
+        self._stored = stored
+        self._kept = kept
+        self._tallies = tallies
+        self._contexts = contexts
+
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+        """Delete answers; return how many there were.
+
+        Raises:
+            BridgeError: REQUEST_INVALID, STORE_UNAVAILABLE.
+        """
+        tenant = asker.caller.tenant
+        match _target(request):
+            case "key":
+                return await self._delete_key(tenant, request.key)
+            case "customer_identifier":
+                tag = customer_tag(request.customer_identifier)
+                return await self._kept.delete(tenant, tag)
+            case "context_id":
+                return await self._delete_context(tenant, request.context_id, asker)
+            case _:
+                return await self._kept.delete(tenant, None)
+
+    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+        """Return what is kept, and how it has been used.
+
+        Raises:
+            BridgeError: STORE_UNAVAILABLE.
+        """
+        statistics = await self._tallies.of(asker.caller.tenant)
+        count, size = await self._kept.size(asker.caller.tenant)
+        statistics.entry_count, statistics.entry_bytes = count, size
+        return statistics
+
+    async def _delete_key(self, tenant: str, key: str) -> int:
+        found = await self._stored.current(cache_home(tenant, key))
+        if found is None:
+            return 0
+        await self._kept.forget(found)
+        return int(await self._stored.drop(found))
+
+    async def _delete_context(self, tenant: str, context_id: str, asker: Asker) -> int:
+        count = await self._kept.delete(tenant, context_tag(context_id))
+        try:
+            named = await self._contexts.of(context_id, asker, native=False)
+        except BridgeError as error:
+            # What it held is unknown once it is deleted; its id has found its own answers.
+            if error.reason != pb.ERROR_REASON_CONTEXT_NOT_FOUND:
+                raise
+            return count
+        return count + await self._kept.delete(tenant, context_tag(named.content))
+
+
+class NoResponses:
+    """The answers of a server that keeps none."""
+
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+        """Refuse: without a store there is nothing to delete."""
+        raise _store_required()
+
+    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+        """Refuse: without a store nothing is counted."""
+        raise _store_required()
+
+
+def _target(request: pb.DeleteCachedResponsesRequest) -> str:
+    """Return the field that says what is deleted.
+
+    Raises:
+        BridgeError: REQUEST_INVALID.
+    """
+    given = [name for name in TARGETS if getattr(request, name)]
+    if len(given) == 1:
+        return given[0]
+    description = f"Exactly one of {', '.join(TARGETS)} is needed."
+    fields = given or TARGETS[:1]
+    raise BridgeError(
+        pb.ERROR_REASON_REQUEST_INVALID,
+        f"{fields[0]}: {description}",
+        violations=[Violation(field, description) for field in fields],
+    )
+
+
+def _store_required() -> BridgeError:
+    return BridgeError(
+        pb.ERROR_REASON_STORE_REQUIRED, "This server keeps no store, so it keeps no answers."
+    )

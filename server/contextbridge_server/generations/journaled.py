@@ -1,0 +1,263 @@
+"""Generations that are shared: resumed, joined while they run, and served again once complete.
+
+One mechanism does all three. A call's request id, or the key of its answer in the response cache,
+finds a generation or begins one; then the call reads the generation's journal.
+"""
+
+from typing import Any, TypeAlias, TypeVar
+
+from contextbridge import v1 as pb
+
+from ..contexts.asker import Asker
+from ..contexts.named import NO_CONTEXT, NamedContext, NamedContexts
+from ..contexts.owned_answers import OwnedAnswers
+from ..errors import BridgeError
+from ..store.patience import waits
+from ..tasks import OwnedTasks
+from ..translate.generation_request import bypassed_cache
+from ..translate.limits import Limits
+from ..translate.prompt import Prompt
+from ..translate.translator import Told
+from ..upstream.port import Chunk
+from .attachments import Attached, Attachments
+from .generation import Ask, StraightGenerations, Summary, Write
+from .journal import Journal, Reader
+from .response_cache import CacheUse, cache_use
+from .tallies import Tallies
+
+Whole = TypeVar("Whole")
+Status: TypeAlias = pb.ResponseCacheStatus.ValueType
+
+SHARED = (pb.RESPONSE_CACHE_STATUS_HIT, pb.RESPONSE_CACHE_STATUS_JOINED)
+"""What the response cache did where the answer was made for another call, which pays."""
+MADE = (pb.RESPONSE_CACHE_STATUS_MISS, pb.RESPONSE_CACHE_STATUS_REFRESHED)
+
+NO_STORE_NOW = (pb.ERROR_REASON_STORE_UNAVAILABLE, pb.ERROR_REASON_STORE_FULL)
+REFUSALS = frozenset(
+    (
+        pb.ERROR_REASON_REQUEST_INVALID,
+        pb.ERROR_REASON_UPSTREAM_INVALID_ARGUMENT,
+        pb.ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG,
+        pb.ERROR_REASON_UPSTREAM_CONTENT_REFUSED,
+        pb.ERROR_REASON_CACHE_TOO_SMALL,
+        pb.ERROR_REASON_CACHE_CONFLICT,
+        pb.ERROR_REASON_CONTEXT_NOT_FOUND,
+        pb.ERROR_REASON_CACHE_NOT_FOUND,
+        pb.ERROR_REASON_CACHE_EXPIRED,
+        pb.ERROR_REASON_FILE_NOT_FOUND,
+        pb.ERROR_REASON_MODEL_NOT_FOUND,
+    )
+)
+"""Failures by which upstream refuses what was asked: whoever asks the same meets them again. Other
+failures before the first event are of the moment, and the next who waits tries."""
+
+
+class JournaledGenerations:
+    """Answers by way of journals to calls that ask for what needs one, and straight to others.
+
+    Args:
+        straight: Answers to others, and where the store is away.
+        answers: Tell who may name what.
+        attachments: Find generations.
+        contexts: Tell what contexts hold.
+        tallies: Count what the response cache does.
+        tasks: Own what is noted when a call has ended.
+        limits: The server's bounds of a request.
+        upstream: Tells the upstream that is asked from others, whose answers the store may hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        straight: StraightGenerations,
+        answers: OwnedAnswers,
+        attachments: Attachments,
+        contexts: NamedContexts,
+        tallies: Tallies,
+        tasks: OwnedTasks,
+        limits: Limits,
+        upstream: str,
+    ) -> None:
+        self._straight = straight
+        self._answers = answers
+        self._attachments = attachments
+        self._contexts = contexts
+        self._tallies = tallies
+        self._tasks = tasks
+        self._limits = limits
+        self._upstream = upstream
+
+    async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
+        """Return the JSON that answers what is no generation."""
+        return await self._straight.ask(prompt, asker)
+
+    async def stream(self, ask: Ask[Any], write: Write) -> Summary:
+        """Write an answer's events, no faster than they are taken."""
+        summary = await self._shared(ask, ask.request.resume_after, write)
+        if summary is None:
+            summary = await self._straight.stream(ask, write)
+            self._count(ask, summary.response_cache.status)
+        return summary
+
+    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
+        """Return a whole answer."""
+        events: list[Any] = []
+
+        async def take(event: Any) -> None:
+            events.append(ask.translator.parse(event) if isinstance(event, bytes) else event)
+
+        # A whole answer is read from its beginning, whatever a stream before had of it.
+        summary = await self._shared(ask, 0, take)
+        if summary is not None:
+            return ask.translator.fold(events), summary
+        whole, summary = await self._straight.complete(ask)
+        self._count(ask, summary.response_cache.status)
+        return whole, summary
+
+    async def _shared(self, ask: Ask[Any], after: int, write: Write) -> Summary | None:
+        """Write the events of a call's generation; None where it is to be answered straight."""
+        request = ask.request
+        if not (request.request_id or request.response_cache.enabled):
+            return None
+        if not self._attachments.may_begin(ask.asker.caller.tenant) and not request.resume_after:
+            return None
+        prompt = ask.translator.prompt(request, self._limits, stream=True)
+        await self._answers.check(prompt, ask.asker)
+        async for _ in waits():
+            try:
+                named, use = await self._cache_use(ask, prompt)
+                if use is None and not request.request_id:
+                    return None
+                attached = await self._attachments.attach(ask, prompt, use, _bypassed(ask))
+            except BridgeError as error:
+                if error.reason not in NO_STORE_NOW or request.resume_after:
+                    raise
+                return None
+            journal = attached.journal() if attached else None
+            if attached is None or journal is None:
+                continue
+            call = _Call(ask, prompt, attached, use)
+            try:
+                with journal.reading(after) as reader:
+                    summary = await call.read(reader, write)
+            except BridgeError as error:
+                if not _may_try_again(error, journal, attached):
+                    raise
+                continue
+            self._note(call, named)
+            return summary
+        raise AssertionError("waits never end")
+
+    async def _cache_use(
+        self, ask: Ask[Any], prompt: Prompt
+    ) -> tuple[NamedContext, CacheUse | None]:
+        """Return the context of a call, and how the call uses the response cache."""
+        if not ask.request.response_cache.enabled:
+            return NO_CONTEXT, None
+        named = await self._contexts.of(prompt.context_id, ask.asker, native=prompt.is_native)
+        if named.is_session:
+            return named, None
+        return named, await cache_use(ask, named.content, self._upstream)
+
+    def _note(self, call: "_Call", named: NamedContext) -> None:
+        """Count what the response cache did, and that the context was used."""
+        if call.attached.is_resumed:
+            return
+        self._count(call.ask, call.outcome().status, call.saved)
+        if call.attached.status in SHARED:
+            self._tasks.begin(self._contexts.used(named, call.ask.asker))
+
+    def _count(self, ask: Ask[Any], status: Status, saved: pb.Usage | None = None) -> None:
+        self._tallies.count(ask.asker.caller.tenant, status, saved or pb.Usage())
+
+
+class _Call:
+    """One call that reads a generation.
+
+    Args:
+        ask: The call.
+        prompt: What it asks upstream.
+        attached: Its generation.
+        use: How it uses the response cache; None for not at all.
+    """
+
+    def __init__(
+        self, ask: Ask[Any], prompt: Prompt, attached: Attached, use: CacheUse | None
+    ) -> None:
+        self.ask = ask
+        self.attached = attached
+        self.saved = pb.Usage()
+        """What the call did not pay for."""
+        self._prompt = prompt
+        self._use = use
+
+    async def read(self, reader: Reader, write: Write) -> Summary:
+        """Write the events that a reader gets, those that differ from reader to reader as told."""
+        async for entries in reader:
+            for sequence, event, is_last in entries:
+                if is_last:
+                    return await self._finish(event, write)
+                await write(self._begin(event) if sequence == 1 else event)
+        # The reader had it all: nothing is left to tell.
+        return self._summary(pb.Usage(), pb.ContextOutcome())
+
+    def outcome(self) -> pb.ResponseCacheOutcome:
+        """Return what the response cache did, by what is known now."""
+        status = self.attached.status
+        if status in MADE and not self.attached.is_stored():
+            status = pb.RESPONSE_CACHE_STATUS_BYPASSED
+        outcome = pb.ResponseCacheOutcome(status=status)
+        if self._use is not None and status in (*MADE, *SHARED):
+            outcome.key = self._use.key
+        if status in SHARED:
+            outcome.age.FromTimedelta(self.attached.age)
+        return outcome
+
+    def _begin(self, event: bytes) -> Any:
+        first = self.ask.translator.parse(event)
+        self.ask.translator.tell(first, self._told())
+        return first
+
+    async def _finish(self, event: bytes, write: Write) -> Summary:
+        translator = self.ask.translator
+        last = translator.parse(event)
+        usage = pb.Usage()
+        usage.CopyFrom(translator.usage(last))
+        told = self._told()
+        translator.tell(last, told)
+        await write(last)
+        if told.billed:
+            return self._summary(usage, translator.context(last))
+        self.saved = usage
+        return self._summary(pb.Usage(), translator.context(last))
+
+    def _told(self) -> Told:
+        is_billed = self.attached.status not in SHARED
+        own = pb.ContextOutcome(id=self._prompt.context_id)
+        return Told(
+            resumable=bool(self.ask.request.request_id) and self.attached.is_stored(),
+            response_cache=self.outcome(),
+            billed=is_billed,
+            context=None if is_billed else own,
+        )
+
+    def _summary(self, usage: pb.Usage, context: pb.ContextOutcome) -> Summary:
+        return Summary(usage, context, self.outcome(), self.attached.is_resumed)
+
+
+def _bypassed(ask: Ask[Any]) -> Status:
+    """Return what is told of the response cache where it is not used."""
+    return bypassed_cache(ask.request).status
+
+
+def _may_try_again(error: BridgeError, journal: Journal, attached: Attached) -> bool:
+    """Tell whether a call may try again, or wait for another that does, after a failure.
+
+    Nothing was sent, and another call met the failure: its time was up, upstream was busy.
+    """
+    if attached.is_mine or journal.error is None or journal.last:
+        return False
+    if error.reason == pb.ERROR_REASON_GENERATION_ABANDONED:
+        # Under a request id, somebody may have had events that were never saved.
+        return not attached.is_resumed
+    return error.reason not in REFUSALS

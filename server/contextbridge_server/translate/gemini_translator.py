@@ -1,0 +1,66 @@
+"""Gemini-native generation, as GeminiService has it."""
+
+from collections.abc import Iterable
+
+from contextbridge import v1 as pb
+from contextbridge._fold import ContentFold
+
+from .gemini_answer import GeminiStreamDecoder, gemini_answer
+from .gemini_request import generate_prompt
+from .json_values import Json
+from .limits import Limits
+from .prompt import Prompt
+from .translator import Told
+
+Request = pb.GenerateContentRequest
+Response = pb.GenerateContentResponse
+
+
+class GeminiTranslator:
+    """Translates StreamGenerateContent and GenerateContent."""
+
+    name = "generate"
+    context_field = "cached_content"
+
+    def prompt(self, request: Request, limits: Limits, *, stream: bool) -> Prompt:
+        """Return what a request asks upstream."""
+        return generate_prompt(request, limits, stream=stream)
+
+    def decoder(self, request: Request, prompt_bytes: int) -> GeminiStreamDecoder:
+        """Return what turns a stream's chunks into messages."""
+        return GeminiStreamDecoder(request, prompt_bytes)
+
+    def whole(
+        self, value: Json, request: Request, prompt_bytes: int, outcome: pb.ContextOutcome
+    ) -> Response:
+        """Return a whole answer of upstream's."""
+        return gemini_answer(value, request, prompt_bytes, outcome)
+
+    def parse(self, event: bytes) -> Response:
+        """Return a message from its bytes."""
+        return Response.FromString(event)
+
+    def fold(self, events: Iterable[Response]) -> Response:
+        """Return the whole answer that a generation's messages make."""
+        fold = ContentFold()
+        for event in events:
+            fold.add(event)
+        return fold.answer()
+
+    def tell(self, event: Response, told: Told) -> None:
+        """Set, in the last message, what differs from reader to reader."""
+        if not event.HasField("billed_usage"):
+            return
+        event.response_cache.CopyFrom(told.response_cache)
+        if not told.billed:
+            event.billed_usage.CopyFrom(pb.Usage())
+        if told.context is not None and told.context.id:
+            event.context.CopyFrom(told.context)
+
+    def context(self, last: Response) -> pb.ContextOutcome:
+        """Return what happened to the context, by the last event as a reader is told it."""
+        return last.context
+
+    def usage(self, last: Response) -> pb.Usage:
+        """Return what a generation cost when it was made, by its last message."""
+        return last.billed_usage

@@ -1,0 +1,109 @@
+"""What generating needs of a family of methods: chats here, Gemini-native generation there."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from contextbridge import v1 as pb
+
+from ..upstream.port import Chunk
+from .generation_request import GenerationRequest
+from .json_values import Json
+from .limits import Limits
+from .prompt import Prompt
+
+Event = TypeVar("Event")
+Event_co = TypeVar("Event_co", covariant=True)
+Request = TypeVar("Request", bound=GenerationRequest, contravariant=True)
+Whole_co = TypeVar("Whole_co", covariant=True)
+
+
+class StreamDecoder(Protocol[Event_co]):
+    """Turns an answer's chunks into its events."""
+
+    def decode(self, batch: Sequence[Chunk]) -> Iterator[Event_co]:
+        """Yield the events of the chunks that arrived together."""
+        ...
+
+    @property
+    def usage(self) -> pb.Usage:
+        """What the answer cost, once it is whole."""
+        ...
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the answer is whole and ended by itself, so that it may be served again."""
+        ...
+
+    def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event_co]:
+        """Yield the last event; raise where the answer is not whole."""
+        ...
+
+    def abandon(self) -> Iterator[Event_co]:
+        """Yield what was held back, where the stream failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one reader of a generation is told beside the answer.
+
+    Attributes:
+        resumable: The reader can come back for the rest.
+        response_cache: What the response cache did.
+        billed: The answer was made for this reader, who pays for it.
+        context: What happened to the reader's context; None where it is what happened to the
+            generation's.
+    """
+
+    resumable: bool
+    response_cache: pb.ResponseCacheOutcome
+    billed: bool
+    context: pb.ContextOutcome | None = None
+
+
+class Translator(Protocol[Request, Event, Whole_co]):
+    """A family of methods: a streaming one and its unary twin, which share their request."""
+
+    name: str
+    """Tells the families apart, in keys of the response cache: it must never change."""
+
+    context_field: str
+    """The request's field that names the context."""
+
+    def prompt(self, request: Request, limits: Limits, *, stream: bool) -> Prompt:
+        """Return what a request asks upstream; raise REQUEST_INVALID with every violation."""
+        ...
+
+    def decoder(self, request: Request, prompt_bytes: int) -> StreamDecoder[Event]:
+        """Return what turns a stream's chunks into events."""
+        ...
+
+    def whole(
+        self, value: Json, request: Request, prompt_bytes: int, outcome: pb.ContextOutcome
+    ) -> Whole_co:
+        """Return a whole answer of upstream's."""
+        ...
+
+    def parse(self, event: bytes) -> Event:
+        """Return an event from its bytes."""
+        ...
+
+    def fold(self, events: Iterable[Event]) -> Whole_co:
+        """Return the whole answer that a generation's events make."""
+        ...
+
+    def tell(self, event: Event, told: Told) -> None:
+        """Set, in a generation's first or last event, what differs from reader to reader."""
+        ...
+
+    def context(self, last: Event) -> pb.ContextOutcome:
+        """Return what happened to the context, by the last event as a reader is told it."""
+        ...
+
+    def usage(self, last: Event) -> pb.Usage:
+        """Return what a generation cost when it was made, by its last event."""
+        ...
+
+
+AnyTranslator = Translator[Any, Any, Any]
