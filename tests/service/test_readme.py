@@ -1,4 +1,4 @@
-"""The calls of the README and of the guide to contexts, run as they stand there."""
+"""The calls of the README and of the guides, run as they stand there."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
-GUIDE = README.parent / "docs" / "contexts.md"
+DOCS = README.parent / "docs"
 ADDRESS = "127.0.0.1:50051"
 
 
@@ -80,8 +80,19 @@ def test_a_context_that_upstream_has_forgotten_is_healed(shell):
     assert '"restored": true' in output
 
 
+def test_an_answer_is_shared_while_it_is_made_and_kept_when_it_is_whole(shell):
+    (script,) = blocks("sh", "An answer that is paid for once")
+
+    output = shell(script)
+
+    *in_flight, kept = re.findall("RESPONSE_CACHE_STATUS_([A-Z]+)", output)
+    assert sorted(in_flight) == ["JOINED", "JOINED", "MISS"]
+    assert kept == "HIT"
+    assert '"billed_usage": {}' in output
+
+
 def test_the_guide_to_contexts_does_what_it_says(shell):
-    output = shell("\n".join(blocks_in(GUIDE.read_text(), "sh")))
+    output = shell("\n".join(blocks_in((DOCS / "contexts.md").read_text(), "sh")))
     ids = re.findall(r'"id": "(context-\w+)"\n?', output)
     listed = output.partition('"contexts": [')[2]
 
@@ -93,6 +104,22 @@ def test_the_guide_to_contexts_does_what_it_says(shell):
     assert listed.count('"model": "Doubao-1.5-pro-32k"') == 2
     assert '"display_name": "House rules, kept for a month"' in output
     assert '"retention": "2592000s"' in output
+
+
+def test_the_guide_to_generations_does_what_it_says(shell):
+    script = "\n".join(blocks_in((DOCS / "generations.md").read_text(), "sh"))
+
+    cut, rest, whole, *others = shell(script).splitlines()
+
+    counted = " ".join(str(number) for number in range(1, 41))
+    assert 0 < len(cut) < len(counted)
+    assert cut + rest == counted, "what the resumed call had is neither lost nor repeated"
+    assert f'"content": "{counted}"' in whole
+    statuses = re.findall("RESPONSE_CACHE_STATUS_([A-Z]+)", "\n".join(others))
+    assert statuses[:2] == ["MISS", "HIT"]
+    assert sorted(statuses[2:]) == ["JOINED", "JOINED", "MISS"]
+    assert '  "deleted_count": "1"' in others
+    assert '"hit_count"' in "\n".join(others)
 
 
 def test_the_gemini_calls_generate_stream_and_use_a_cached_content(shell):
