@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import hypothesis
 import pytest
 
 import gateway_emulator
@@ -26,6 +27,15 @@ from contextbridge_server.settings import Settings
 from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 
 pytest_plugins = ["valkey_engines", "stored_bridges"]
+
+# How long an example takes, to be drawn or to run, tells of the machine.
+hypothesis.settings.register_profile(
+    "timeless",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("timeless")
 
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
