@@ -54,7 +54,7 @@ async def url_fixture(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest.fixture(name="store")
 async def store_fixture(url: str) -> AsyncIterator[Store]:
-    async with opened_store(url, timeout=timedelta(seconds=2)) as store:
+    async with opened_store(url, timeout=timedelta(seconds=10)) as store:
         await store.execute("FLUSHALL")
         yield store
         await store.execute("CONFIG", "SET", "maxmemory", 0)
@@ -376,8 +376,8 @@ async def test_a_record_outlives_its_resource_by_the_grace(
     await shared.claim(ACME, CACHE, SOON)
     await shared.claim(ACME, CONTEXT, None)
 
-    assert about(await life(store, CACHE)) == about(SOON - datetime.now(UTC) + GRACE)
-    assert about(await life(store, CONTEXT)) == about(SLIDING_LIFE)
+    assert await life(store, CACHE) == about(SOON - datetime.now(UTC) + GRACE)
+    assert await life(store, CONTEXT) == about(SLIDING_LIFE)
 
 
 async def test_a_record_lives_as_long_as_its_resource_is_moved_to(
@@ -387,9 +387,7 @@ async def test_a_record_lives_as_long_as_its_resource_is_moved_to(
     await shared.renew(ACME, CACHE, SOON + timedelta(days=30))
     await shared.renew(BOLT, OTHER, SOON)
 
-    assert about(await life(store, CACHE)) == about(
-        SOON + timedelta(days=30) - datetime.now(UTC) + GRACE
-    )
+    assert await life(store, CACHE) == about(SOON + timedelta(days=30) - datetime.now(UTC) + GRACE)
     assert await refusal(shared, BOLT, OTHER) == "CACHE_NOT_FOUND"
 
 
@@ -403,7 +401,7 @@ async def test_naming_or_renewing_a_context_begins_its_records_life_anew(
         await use
         lives.append(await life(store, CONTEXT))
 
-    assert {about(each) for each in lives} == {about(SLIDING_LIFE)}
+    assert lives == [about(SLIDING_LIFE)] * 3
 
 
 async def test_a_life_to_the_end_of_time_can_be_kept(shared: TenantOwnership) -> None:
@@ -535,8 +533,8 @@ class Untouched:
         raise AssertionError("upstream was asked")
 
 
-def about(duration: timedelta) -> int:
-    return round(duration.total_seconds() / 60)
+def about(duration: timedelta) -> Any:
+    return pytest.approx(duration, abs=timedelta(seconds=30))
 
 
 # ---------------------------------------------------------------------------- one tenant, no store
