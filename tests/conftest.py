@@ -54,6 +54,7 @@ async def _bridge(upstream: str, **settings: Any) -> AsyncIterator[grpc.aio.Chan
         "drain_grace": "0s",
         "retry_base_delay": "1ms",
         "log_level": "error",
+        "store_timeout": "10s",
         **settings,
     }
     async with running_server(Settings(**given)) as server:
@@ -158,7 +159,8 @@ def started(
     *flags: str, **environment: str
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str, Path]]:
     """Run `contextbridge serve` on a free port; yield process, address and log; stop it."""
-    command = [COMMAND, "serve", "--listen", "127.0.0.1:0", "--drain-grace", "1s", *flags]
+    patience = ("--drain-grace", "1s", "--store-timeout", "10s")
+    command = [COMMAND, "serve", "--listen", "127.0.0.1:0", *patience, *flags]
     # A file takes any amount of log lines; a pipe that nobody reads would fill and block.
     with (
         tempfile.NamedTemporaryFile("ab") as log,

@@ -29,8 +29,10 @@ from contextbridge_server.store.valkey import ValkeyStore, opened_store
 
 SLOTS = 16_384
 MEETINGS = 4
-TIMEOUT = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=10)
 """Of the store's commands, where a test does not wait for it to pass."""
+NODE_TIMEOUT_MS = "15000"
+"""A server that is silent for so long is taken for dead, and the cluster refuses commands."""
 
 OpenStore = Callable[..., AbstractAsyncContextManager[ValkeyStore]]
 
@@ -149,7 +151,7 @@ async def running_cluster(*options: str) -> AsyncIterator[Engine]:
             await stack.enter_async_context(
                 running_server(
                     *("--cluster-enabled", "yes", "--cluster-port", str(free_port())),
-                    *("--cluster-node-timeout", "1000", *options),
+                    *("--cluster-node-timeout", NODE_TIMEOUT_MS, *options),
                 )
             )
             for _ in range(3)
