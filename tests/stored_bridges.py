@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -260,6 +260,21 @@ def brief_lives_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name in ("_DEFAULT_TTL", "_DEFAULT_GEMINI_TTL"):
         monkeypatch.setattr(f"gateway_emulator.contexts.{name}", timedelta(seconds=1))
+
+
+class Clock:
+    """What bridges take for the time: it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(name="clock")
+def clock_fixture(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of the bridges that are run from now on; the gateway has its own."""
+    clock = Clock()
+    monkeypatch.setattr("contextbridge_server.app._now", lambda: clock.now)
+    return clock
 
 
 @pytest.fixture(name="clients")

@@ -1,7 +1,7 @@
 """A binding that is in use is extended ahead of its end, where the server is told to."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
@@ -9,17 +9,11 @@ from contextbridge import v1 as pb
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
-LIFE = 2
+LIFE = timedelta(minutes=10)
 LATE = LIFE / 4
+A_MOMENT = timedelta(seconds=1)
 ONE_STORE = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
 """For what does not depend on the kind of store."""
-
-
-async def use_until(client, context, done):
-    """Use a context again and again until a condition holds."""
-    while not done():
-        await client.chat(context)
-        await asyncio.sleep(0.04)
 
 
 def moves(gateway, context):
@@ -27,17 +21,15 @@ def moves(gateway, context):
     return [r for r in gateway.requests if r.method == "PATCH" and context.upstream_id in r.path]
 
 
-async def is_cold(client, context):
-    return (await client.get(context)).state == pb.CONTEXT_STATE_COLD
-
-
-async def restored(client, context):
-    return (await client.get(context)).statistics.restore_count > 0
+async def use_moves_end_to(client, context, end):
+    """Use a context, and tell where its binding's end is; no call waits until it is moved."""
+    await client.chat(context)
+    return (await client.get(context)).expire_time.ToDatetime(UTC) == end
 
 
 @ONE_STORE
 async def test_a_binding_in_use_is_extended_ahead_of_its_end_within_its_budget(
-    clients, gateway, eventually
+    clients, clock, gateway, eventually
 ):
     async with (
         clients(keep_warm=True) as warm,
@@ -49,27 +41,21 @@ async def test_a_binding_in_use_is_extended_ahead_of_its_end_within_its_budget(
         sliding = await warm.made(ARK)
         others = [(client, await client.made(GEMINI, ttl=LIFE)) for client in (poor, plain)]
 
-        async def use_past_its_end(client, context):
-            while not await restored(client, context):
-                await client.chat(context)
-                await asyncio.sleep(0.1)
+        for number in (1, 2):
+            for wait in (LIFE - LATE, A_MOMENT):
+                clock.now += wait
+                for client, context in ((warm, used), (warm, sliding), *others):
+                    await client.chat(context)
+            # By its end, it was extended by the later of the two uses, and not by the earlier.
+            await eventually(lambda: use_moves_end_to(warm, used, clock.now + LIFE))
+            assert len(moves(gateway, used)) == number
 
-        await asyncio.wait_for(
-            asyncio.gather(
-                use_until(warm, used, lambda: len(moves(gateway, used)) == 2),
-                warm.chat(sliding),
-                *(use_past_its_end(client, context) for client, context in others),
-            ),
-            30,
-        )
-        await eventually(lambda: is_cold(warm, unused))
         kept = await warm.get(used)
+        assert (await warm.get(unused)).state == pb.CONTEXT_STATE_COLD
+        for client, context in others:
+            assert (await client.get(context)).statistics.restore_count == 1
 
-    first, second = moves(gateway, used)
-    made = used.create_time.ToNanoseconds() / 1e9
-    for before, moved in ((made, first), (first.time, second)):
-        assert moved.json["ttl"] == f"{LIFE}s"
-        assert LIFE - LATE - 0.1 <= moved.time - before <= LIFE
+    assert [moved.json["ttl"] for moved in moves(gateway, used)] == ["600s"] * 2
     assert kept.upstream_id == used.upstream_id
     assert kept.statistics.restore_count == 0
     for context in (unused, sliding, *(context for _, context in others)):
@@ -96,21 +82,28 @@ async def test_extending_does_not_undo_a_change(clients, gateway, monkeypatch, e
 
 
 @ONE_STORE
-async def test_what_keeping_warm_costs_is_bounded_by_the_day(clients, gateway, monkeypatch):
+async def test_what_keeping_warm_costs_is_bounded_by_the_day(
+    clients, clock, gateway, monkeypatch, eventually
+):
     monkeypatch.setattr("contextbridge_server.contexts.warmth.LATE", 1)
-    tokens, bound = 100, timedelta(milliseconds=200)
+    tokens, uses, bound = 100, 4, timedelta(seconds=4)
     hours = tokens * bound / timedelta(hours=1)
+    # No use may be on another day than the first.
+    clock.now = clock.now.replace(hour=12)
     async with clients(keep_warm=True, keep_warm_max_token_hours=hours) as client:
-        context = await client.made(GEMINI, prefix="lamp " * tokens, ttl=600)
-        for _ in range(10):
+        context = await client.made(GEMINI, prefix="lamp " * tokens, ttl=LIFE)
+        for _ in range(uses):
+            clock.now += bound / uses
+            await eventually(lambda: use_moves_end_to(client, context, clock.now + LIFE))
+        for _ in range(uses):
+            clock.now += bound / uses
             await client.chat(context)
-            await asyncio.sleep(0.05)
 
         kept = await client.get(context)
 
     assert context.usage.prompt_tokens == tokens
-    extended = kept.expire_time.ToDatetime() - context.expire_time.ToDatetime()
-    assert extended <= bound + timedelta(milliseconds=len(moves(gateway, context)))
+    assert kept.expire_time.ToDatetime() - context.expire_time.ToDatetime() == bound
+    assert len(moves(gateway, context)) == uses
 
 
 @ONE_STORE
