@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 from aiohttp import web
+from google.protobuf.duration_pb2 import Duration
 
 from contextbridge import v1 as pb
 
@@ -46,6 +47,8 @@ async def test_a_binding_that_lapsed_is_renewed_first(client, asked, brief_lives
     contexts = {use: await client.made(use[0]) for use in USES}
     for context in contexts.values():
         await eventually(lambda context=context: is_cold(client, context))
+        # The next binding must not lapse before its first use.
+        await client.update(context, ttl=Duration(seconds=7_200))
     asked()
 
     for (model, way), context in contexts.items():

@@ -25,6 +25,8 @@ return lives
 """How long the keys of a context live on, in milliseconds, on one server."""
 ONE_STORE = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
 """For what does not depend on the kind of store."""
+KEPT = 3
+"""Seconds that a context is kept after its use: long enough that the next use comes in time."""
 PRICES = """
 currency = "USD"
 [[prices]]
@@ -602,8 +604,8 @@ async def test_after_its_retention_a_context_is_gone(client, engine, failure, ev
 
 @ONE_STORE
 async def test_use_prolongs_retention(client):
-    used = await client.made(GEMINI, retention=1)
-    unused = await client.made(GEMINI, retention=1)
+    used = await client.made(GEMINI, retention=KEPT)
+    unused = await client.made(GEMINI, retention=KEPT)
 
     while not await is_missing(client, unused):
         await client.chat(used)
@@ -627,9 +629,10 @@ async def test_a_context_that_is_not_restored_ends_with_its_binding(
 
 
 @ONE_STORE
-async def test_an_ark_context_that_is_not_restored_lives_on_while_it_is_used(client, brief_lives):
+async def test_an_ark_context_that_is_not_restored_lives_on_while_it_is_used(client, monkeypatch):
+    life = timedelta(seconds=KEPT)
+    monkeypatch.setattr("gateway_emulator.contexts._DEFAULT_TTL", life)
     context = await client.made(ARK, recovery=pb.RECOVERY_NEVER)
-
     unused = await client.made(ARK, recovery=pb.RECOVERY_NEVER)
 
     while not await is_missing(client, unused):

@@ -7,6 +7,7 @@ from datetime import timedelta
 import grpc
 import pytest
 from aiohttp import web
+from google.protobuf.duration_pb2 import Duration
 
 from contextbridge import v1 as pb
 
@@ -82,6 +83,8 @@ async def test_a_session_that_lapsed_is_renewed_with_its_turns(
         return (await client.get(session)).state == pb.CONTEXT_STATE_COLD
 
     await eventually(is_cold)
+    # The next binding must not lapse before its first use.
+    await client.update(session, ttl=Duration(seconds=7_200))
     asked()
 
     await client.chat(session, "Three.")
@@ -369,9 +372,10 @@ async def test_a_caller_who_leaves_at_any_moment_never_blocks_the_session(client
 async def test_who_waits_longer_than_the_server_allows_is_told_that_it_is_busy(
     clients, holding, failure, asked
 ):
-    async with clients(session_wait="300ms") as first, clients(session_wait="300ms") as second:
-        session = await first.made(ARK, **SESSION)
-        held = await holding(first, session)
+    brief = {"session_wait": "300ms"}
+    async with clients() as holder, clients(**brief) as first, clients(**brief) as second:
+        session = await holder.made(ARK, **SESSION)
+        held = await holding(holder, session)
         asked()
 
         failures = await asyncio.gather(
