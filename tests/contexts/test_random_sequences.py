@@ -52,12 +52,12 @@ OPENING = "Good morning."
 QUOTED = 80
 SHORT, LONG = timedelta(seconds=1), timedelta(hours=2)
 PATIENCE_SECONDS = 30
-LEASE = timedelta(seconds=2)
+LEASE = timedelta(seconds=3)
 """The life of leases and claims here, so that what a crash leaves behind lapses soon."""
 FSYNC = "no"
 """Has each write with the system before its reply; `everysec` may keep it back for a moment."""
 NEAR_SECONDS = 0.5
-"""A binding that ends within this time may be used or renewed: either is right."""
+"""A binding that ends so soon after its use may be used or renewed: either is right."""
 
 GONE = {"CONTEXT_NOT_FOUND", "CACHE_NOT_FOUND", "CACHE_EXPIRED"}
 STORE_AWAY = {"STORE_UNAVAILABLE"}
@@ -762,12 +762,14 @@ class Run:
     # ---- ask
 
     async def _ask(self, known: Known, asks: Sequence[tuple[Words, Way]]) -> None:
+        began = time.time()
         left = None if self._breaks is not None else await self._seconds_left(known)
         # The answers to plain words tell in which order a session took them.
         is_mixed = len(asks) == 1 or not known.kind.is_session
         words = [self._words(kind if is_mixed else "plain", known) for kind, _ in asks]
         told = await self._answers(known, words, asks)
-        self._check_outcomes(known, told, left)
+        is_near = left is not None and 0 < left < time.time() - began + NEAR_SECONDS
+        self._check_outcomes(known, told, left, is_near=is_near)
         self._take(known, words, told)
         lost = [text for text, one in zip(words, told, strict=True) if isinstance(one, str)]
         if lost and self._is_crash:
@@ -798,13 +800,16 @@ class Run:
         except grpc.aio.AioRpcError as error:
             return reason_of(error)
 
-    def _check_outcomes(self, known: Known, told: Sequence[Any], left: float | None) -> None:
+    def _check_outcomes(
+        self, known: Known, told: Sequence[Any], left: float | None, *, is_near: bool
+    ) -> None:
         """Check what became of the context; exactly so where nothing broke.
 
         Args:
             known: The context.
             told: Answers, and reasons why there were none.
             left: How long its binding lived when it was asked; None where something broke.
+            is_near: It may have ended before all was answered.
         """
         outcomes = [one.context for one in told if not isinstance(one, str)]
         reasons = {one for one in told if isinstance(one, str)}
@@ -816,7 +821,7 @@ class Run:
             known.is_inline = known.is_inline or any(outcome.inlined for outcome in outcomes)
             return
         refused = self._upstream.refuses and known.kind.model == GEMINI
-        if 0 < left < NEAR_SECONDS:
+        if is_near:
             assert reasons <= GONE | {"CACHE_TOO_SMALL"}, reasons
         elif not known.is_restorable:
             assert reasons <= (GONE if left == 0 else set()), reasons
@@ -977,7 +982,7 @@ class Run:
         if known.kind.model != GEMINI or self._breaks is not None:
             return
         others = sum(k.text == known.text and not k.is_deleted for k in self._known)
-        for _ in range(200):
+        for _ in range(100 * PATIENCE_SECONDS):
             left = [self._upstream.seconds_left(i) for i in self._upstream.made_from(known.text)]
             if sum(seconds > 0 for seconds in left) <= others + self._unacknowledged[known.text]:
                 return
