@@ -54,7 +54,7 @@ def clients_fixture(breakable, bridge, gateway, client_of):
 
     @asynccontextmanager
     async def clients(upstream):
-        async with bridge(upstream, store=breakable.url, store_timeout="500ms") as channel:
+        async with bridge(upstream, store=breakable.url) as channel:
             yield client_of(channel)
 
     return clients
@@ -88,7 +88,8 @@ async def test_calls_that_need_the_store_fail_while_it_is_away_and_no_others_do(
     fixed, session = await client.made(GEMINI), await client.made(ARK)
     raw = pb.Context(id=fixed.upstream_id, model=GEMINI)
     expected = await client.chat(fixed, COUNT)
-    paced, delayed = f"{GEMINI}+pace=0.02", f"{GEMINI}+delay=0.3"
+    # They go on until the store is away for sure.
+    paced, delayed = f"{GEMINI}+pace=0.1", f"{GEMINI}+delay=2"
     in_flight = [
         asyncio.create_task(client.ask(way, fixed, COUNT, model=model))
         for way, model in (("stream", paced), ("stream_generate", paced), ("chat", delayed))
@@ -133,7 +134,7 @@ async def test_calls_that_need_the_store_fail_while_it_is_away_and_no_others_do(
 @ONE_STORE
 async def test_a_sessions_turn_is_kept_once_the_store_is_back(client, gateway, breakable):
     session = await client.made(ARK, mode=pb.CONTEXT_MODE_SESSION)
-    call = asyncio.create_task(client.chat(session, "Mind the fog.", model=f"{ARK}+delay=0.3"))
+    call = asyncio.create_task(client.chat(session, "Mind the fog.", model=f"{ARK}+delay=1.5"))
     await gateway.wait_for_open(1)
     await breakable.take_away()
     await gateway.wait_for_open(0)

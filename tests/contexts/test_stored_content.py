@@ -67,7 +67,8 @@ def embedded_fixture(bridge, gateway, client_of, directory):
 
     @asynccontextmanager
     async def embedded(**settings):
-        settings = {"store": "embedded", "data_dir": directory, **settings}
+        # Without flushes, which a write may have to wait for, it is in the file at once.
+        settings = {"store": "embedded", "data_dir": directory, "store_fsync": "no", **settings}
         async with bridge(gateway.url, **settings) as channel:
             yield client_of(channel)
 
