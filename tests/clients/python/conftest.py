@@ -90,6 +90,10 @@ class Script:
         del request, context
         await asyncio.Event().wait()
 
+    async def caller_left(self) -> None:
+        """Waits until the server has seen a caller leave."""
+        await asyncio.wait_for(self.left.wait(), 20)
+
     def sent(self, method: str) -> Any:
         """The one request that the method had."""
         (request,) = self.requests[method]

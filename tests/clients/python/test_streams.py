@@ -122,8 +122,8 @@ async def test_a_stream_begins_on_entering(client: Any, script: Any) -> None:
 
     script.on("ChatWithContext", handler)
     async with chat(client):
-        await asyncio.wait_for(arrived.wait(), 5)
-    await asyncio.wait_for(script.left.wait(), 1)
+        await asyncio.wait_for(arrived.wait(), 20)
+    await script.caller_left()
 
 
 @pytest.mark.parametrize("read", ["answer", "text", "events"])
@@ -175,7 +175,7 @@ async def test_leaving_early_cancels_the_call(client: Any, script: Any, events: 
     async with chat(client) as stream:
         async for _ in stream.text():
             break
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
 
 
 async def test_closing_cancels_the_call(client: Any, script: Any, events: Events) -> None:
@@ -183,7 +183,7 @@ async def test_closing_cancels_the_call(client: Any, script: Any, events: Events
     stream = chat(client)
     await anext(stream)
     await stream.aclose()
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
     await stream.aclose()
 
 
@@ -193,7 +193,7 @@ async def test_an_error_in_the_body_cancels_the_call(
     script.stream("ChatWithContext", *events(STARTED), hang=True)
     with pytest.raises(LookupError):
         await raise_at_the_first(chat(client))
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
 
 
 async def test_dropping_cancels_the_call_and_warns(
@@ -205,7 +205,7 @@ async def test_dropping_cancels_the_call_and_warns(
     with pytest.warns(ResourceWarning, match="unclosed stream"):  # noqa: PT031 - It must go inside.
         del stream
         gc.collect()
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
 
 
 async def test_dropping_the_text_alone_cancels_the_call_too(
@@ -217,7 +217,7 @@ async def test_dropping_the_text_alone_cancels_the_call_too(
             break
         gc.collect()
         # A wrapped generator is closed by the loop, in its own time.
-        await asyncio.wait_for(script.left.wait(), 1)
+        await script.caller_left()
 
 
 async def test_dropping_after_the_last_event_is_no_matter(
@@ -229,7 +229,7 @@ async def test_dropping_after_the_last_event_is_no_matter(
     await anext(stream)
     del stream
     gc.collect()
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
     assert not recwarn.list
 
 
@@ -246,7 +246,7 @@ async def test_a_stream_that_was_cancelled_cannot_be_read(
         await anext(stream)
     with pytest.raises(cancelled):
         await stream.answer()
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
 
 
 async def test_cancelling_from_elsewhere_ends_a_read(
@@ -261,7 +261,7 @@ async def test_cancelling_from_elsewhere_ends_a_read(
     script.on("ChatWithContext", handler)
     stream = chat(client)
     reading = asyncio.create_task(anext(stream))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 20)
     stream.cancel()
     if request.node.callspec.params["connect"] == "async":
         with pytest.raises(asyncio.CancelledError):
@@ -270,7 +270,7 @@ async def test_cancelling_from_elsewhere_ends_a_read(
         with pytest.raises(ContextBridgeError) as raised:
             await reading
         assert raised.value.code is grpc.StatusCode.CANCELLED
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
 
 
 async def test_cancelling_while_it_connects_ends_the_call(
@@ -307,7 +307,7 @@ async def test_cancelling_the_reading_task_cancels_the_call(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
     with pytest.raises(asyncio.CancelledError):
         await stream.answer()
 
@@ -354,7 +354,7 @@ async def test_resume_ends_the_stream_before(client: Any, script: Any, events: E
     stream = chat(client, request_id="r-1")
     await anext(stream)
     resumed = stream.resume()
-    await asyncio.wait_for(script.left.wait(), 1)
+    await script.caller_left()
     await resumed.aclose()
 
 
