@@ -40,9 +40,11 @@ async def raw_upstream(answer):
 async def test_a_silent_upstream_is_given_up_with_a_reason_of_its_own(
     setting, model, method, reason, emulator, bridge, failure, generate_request
 ):
-    async with bridge(emulator.url, **{setting: "100ms"}) as channel:
+    # Longer than a request takes to get to upstream.
+    async with bridge(emulator.url, **{setting: "1500ms"}) as channel:
         call = getattr(pb.GeminiServiceStub(channel), method)
         failed = await failure(call(generate_request(f"gemini-2.5-flash+{model}")))
+        await emulator.wait_for_open(0)
 
     assert (failed.code.name, failed.reason) == ("DEADLINE_EXCEEDED", reason)
     assert len(emulator.requests) == 1
@@ -67,13 +69,13 @@ async def test_comments_keep_a_connection_open_and_are_no_event(bridge, failure,
 async def test_comments_end_a_silence_in_mid_stream(bridge, generate_request):
     async def answer(writer):
         writer.write(SSE_HEAD + b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\n')
-        for _ in range(8):
-            await asyncio.sleep(0.05)
+        for _ in range(12):
+            await asyncio.sleep(0.2)
             writer.write(b": PING\n\n")
         writer.write(b'data: {"candidates":[{"finishReason":"STOP"}]}\n\n')
         await writer.drain()
 
-    async with raw_upstream(answer) as url, bridge(url, idle_timeout="250ms") as channel:
+    async with raw_upstream(answer) as url, bridge(url, idle_timeout="2s") as channel:
         gemini = pb.GeminiServiceStub(channel)
         messages = [m async for m in gemini.StreamGenerateContent(generate_request())]
 
@@ -170,16 +172,21 @@ async def test_a_wait_longer_than_ours_is_handed_to_the_caller(
 
 
 async def test_no_attempt_is_waited_for_past_the_callers_deadline(
-    channel, failure, generate_request, emulator
+    bridge, failure, generate_request
 ):
-    gemini = pb.GeminiServiceStub(channel)
+    attempts = []
 
-    failed = await failure(
-        gemini.GenerateContent(generate_request("gemini-2.5-flash+rate-limited"), timeout=0.9)
-    )
+    async def answer(writer):
+        attempts.append(writer)
+        writer.write(b"HTTP/1.1 429 X\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with raw_upstream(answer) as url, bridge(url, retry_max_delay="1h") as channel:
+        gemini = pb.GeminiServiceStub(channel)
+        failed = await failure(gemini.GenerateContent(generate_request(), timeout=30))
 
     assert failed.reason == "UPSTREAM_RATE_LIMITED"
-    assert len(emulator.requests) == 1
+    assert len(attempts) == 1
 
 
 async def test_a_budget_bounds_what_all_calls_ask_again(

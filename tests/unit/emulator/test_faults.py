@@ -132,7 +132,7 @@ async def test_waits_can_be_set_for_one_request(caller: Any, how: str) -> None:
 
 async def receive(caller: Any, model: str, *, stream: bool, got: bytearray) -> None:
     """Collect what arrives until the answer ends, breaks off or falls silent."""
-    silence = aiohttp.ClientTimeout(sock_read=1.0)
+    silence = aiohttp.ClientTimeout(sock_read=2.0)
     body = {
         "model": model,
         "messages": [{"role": "user", "content": "count to 9"}],
