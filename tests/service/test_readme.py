@@ -92,13 +92,16 @@ def test_an_answer_is_shared_while_it_is_made_and_kept_when_it_is_whole(shell):
 
 
 def test_the_guide_to_contexts_does_what_it_says(shell):
-    output = shell("\n".join(blocks_in((DOCS / "contexts.md").read_text(), "sh")))
+    scripts, cut = blocks_in((DOCS / "contexts.md").read_text(), "sh"), "---- next ----\n"
+    output = shell(f"printf '%s' '{cut}'\n".join(scripts))
+    parts = zip(scripts, output.split(cut), strict=True)
+    waited = [part for script, part in parts if "sleep 2" in script]
     ids = re.findall(r'"id": "(context-\w+)"\n?', output)
     listed = output.partition('"contexts": [')[2]
 
-    assert output.count('"state": "CONTEXT_STATE_COLD"') == 1
-    # Once in a chat, and once from GeminiService.
-    assert output.count('"restored": true') == 2
+    # Once in a chat, and once from GeminiService; elsewhere, it depends on how long it all takes.
+    assert [part.count('"restored": true') for part in waited] == [1, 1]
+    assert '"state": "CONTEXT_STATE_COLD"' in waited[0]
     assert '(turn 3)"' in output, "the session knows its turns"
     assert any(first == second for first, second in pairwise(ids)), "the create that was repeated"
     assert listed.count('"model": "Doubao-1.5-pro-32k"') == 2
