@@ -220,7 +220,7 @@ async def test_no_secret_and_no_prompt_reaches_a_log(
             for fault in ("echo", "server-error", "cut-midstream", "unauthorized", "stall"):
                 request = generate_request(f"gemini-2.5-flash+{fault}", PROMPT)
                 for call in (gemini.GenerateContent, gemini.StreamGenerateContent):
-                    await call(request, metadata=bearer(TOKEN), timeout=0.3).code()
+                    await call(request, metadata=bearer(TOKEN), timeout=1.5).code()
             await gemini.GenerateContent(request, metadata=bearer("guess")).code()
         written_log = log(calls=11)
 
