@@ -233,11 +233,11 @@ async def test_answers_within_a_minute_are_noted_once(client, cache):
 
 @ONE_STORE
 async def test_a_context_of_a_brief_retention_lives_on_by_answers_from_the_cache(client, cache):
-    context = await client.made(GEMINI, retention=1)
+    context = await client.made(GEMINI, retention=4)
 
     for _ in range(15):
         await cache.hit(context)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
 
     assert (await client.get(context)).id == context.id
 
