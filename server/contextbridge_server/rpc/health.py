@@ -48,5 +48,6 @@ class _LeavingContext:
     async def write(self, message: health_pb2.HealthCheckResponse) -> None:
         """Send a status; leave if it was the last."""
         await self._context.write(message)
-        if self._servicer.is_draining:
+        # What was SERVING when its writing began is not the last status, even if it is by now.
+        if self._servicer.is_draining and message.status != SERVING:
             raise _LeftError
