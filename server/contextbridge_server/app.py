@@ -235,7 +235,7 @@ def _journaled(
     # The last event comes on top of what may be kept; so do the lengths of all.
     max_stored_bytes = 2 * settings.journal_max_bytes + settings.max_response_bytes
     stored = StoredJournals(store, _vault(settings, max_stored_bytes), settings.resume_retention)
-    bounds = Bounds(settings.max_journals, settings.max_journal_bytes)
+    bounds = Bounds(settings.tenant_max_journals, settings.tenant_max_journal_bytes)
     kept = KeptGenerations(store, stored, bounds)
     attachments = Attachments(
         answers=answers,
@@ -244,7 +244,7 @@ def _journaled(
         tallies=tallies,
         tasks=tasks,
         terms=Terms(settings.resume_grace, settings.journal_max_bytes, _server_key(settings)),
-        max_running=settings.max_journals,
+        max_running=settings.tenant_max_journals,
     )
     generations = JournaledGenerations(
         straight=StraightGenerations(answers, limits),

@@ -207,12 +207,12 @@ class Settings(BaseSettings):
     """Most that is kept of one answer, in bytes of its events. A longer one still goes to its
     caller, but cannot be resumed, and is not served again."""
 
-    max_journals: PositiveInt = 10_000
+    tenant_max_journals: PositiveInt = 10_000
     """Most answers kept of one tenant: for the response cache, and as many again for resuming. Past
     it, those that would lapse first go. As many can be in the making in one process; calls past
     that are answered without the response cache, and cannot be resumed."""
 
-    max_journal_bytes: ByteSize = ByteSize(256 * 1024**2)
+    tenant_max_journal_bytes: ByteSize = ByteSize(256 * 1024**2)
     """Most bytes of events kept of one tenant, in each of the two."""
 
     session_wait: Duration = timedelta(minutes=10)

@@ -88,10 +88,6 @@ class Attachments:
         self._followings: dict[GenerationId, Following] = {}
         self._running: Counter[str] = Counter()
 
-    def may_begin(self, tenant: str) -> bool:
-        """Tell whether there is room for another generation of a tenant."""
-        return self._running[tenant] < self._max_running
-
     async def attach(
         self, ask: Ask[Any], prompt: Prompt, use: CacheUse | None, bypassed: Status
     ) -> Attached | None:
@@ -109,43 +105,49 @@ class Attachments:
         Raises:
             BridgeError: REQUEST_ID_REUSED, NOT_RESUMABLE; STORE_UNAVAILABLE, STORE_FULL.
         """
-        if not ask.request.request_id and use is not None:
-            # A caller who leaves just now would leave a generation that nobody makes.
-            return await self._tasks.finish(self._cached(ask, prompt, use, None))
-        home = request_home(ask.asker, ask.request.request_id)
-        pointer = await self._stored.pointer(home) if use or ask.request.resume_after else None
-        if pointer is not None:
-            return await self._resumed(home, pointer, ask)
-        if ask.request.resume_after > 0:
-            raise not_resumable("The generation is not kept.")
-        if use is not None:
-            return await self._tasks.finish(self._cached(ask, prompt, use, home))
-        begun = await self._tasks.finish(self._begun(ask, prompt, home, bypassed))
-        if isinstance(begun, Pointer):
-            return await self._resumed(home, begun, ask)
-        return self._made_here(begun, bypassed)
+        home = None
+        if ask.request.request_id:
+            home = request_home(ask.asker, ask.request.request_id)
+            pointer = await self._stored.pointer(home)
+            if pointer is not None:
+                return await self._resumed(home, pointer, ask)
+            if ask.request.resume_after > 0:
+                raise not_resumable("The generation is not kept.")
+        if use is not None and not use.refresh:
+            found = await self._stored.find(
+                use.home(ask.asker.caller.tenant), max_age=use.ttl, named=home is not None
+            )
+            if found is not None:
+                return await self._shared(found, ask, home)
+        if self._running[ask.asker.caller.tenant] >= self._max_running:
+            raise BridgeError(pb.ERROR_REASON_STORE_FULL, "Too many generations are being made.")
+        # A caller who leaves just now would leave a generation that nobody makes.
+        begun = self._begun(ask, prompt, use, home, bypassed)
+        return await self._tasks.finish(begun)
 
     async def _begun(
-        self, ask: Ask[Any], prompt: Prompt, home: Home, bypassed: Status
-    ) -> Pointer | Production:
-        """Begin the generation of a request id, or return what the id names already."""
+        self,
+        ask: Ask[Any],
+        prompt: Prompt,
+        use: CacheUse | None,
+        home: Home | None,
+        bypassed: Status,
+    ) -> Attached | None:
+        """Begin a generation, unless another call was faster."""
+        if use is not None:
+            return await self._cached(ask, prompt, use, home)
+        if home is None:
+            raise AssertionError("a call with neither request id nor response cache")
         outcome = pb.ResponseCacheStatus.Name(bypassed)
         begun = await self._stored.start(home, request_digest(ask), outcome)
         if isinstance(begun, Pointer):
-            return begun
-        return self._produce(begun, ask, prompt, None)
+            return await self._resumed(home, begun, ask)
+        return self._made_here(self._produce(begun, ask, prompt, None), bypassed)
 
     async def _cached(
         self, ask: Ask[Any], prompt: Prompt, use: CacheUse, home: Home | None
     ) -> Attached | None:
-        """Find the answer in the response cache or in the making, or begin it.
-
-        Args:
-            ask: The call.
-            prompt: What it asks upstream.
-            use: How it uses the response cache.
-            home: Where its request id is found, which is to name the generation.
-        """
+        """Begin the generation of a key of the response cache, unless another call was faster."""
         found = await self._stored.find_or_begin(
             use.home(ask.asker.caller.tenant),
             max_age=use.ttl,
@@ -154,6 +156,16 @@ class Attachments:
         )
         if isinstance(found, GenerationId):
             return await self._made_for_cache(found, ask, prompt, use, home)
+        return await self._shared(found, ask, home)
+
+    async def _shared(self, found: Found, ask: Ask[Any], home: Home | None) -> Attached | None:
+        """Return how a call reads an answer that was made, or is made, for another.
+
+        Args:
+            found: The generation.
+            ask: The call.
+            home: Where its request id is found, which is to name the generation.
+        """
         status = pb.RESPONSE_CACHE_STATUS_HIT
         if found.is_running:
             status = pb.RESPONSE_CACHE_STATUS_JOINED
@@ -173,14 +185,15 @@ class Attachments:
         if use.refresh:
             status = pb.RESPONSE_CACHE_STATUS_REFRESHED
         if home is not None and not await self._pointed(home, id_, ask, status):
-            await self._stored.end_unread(id_, even_named=True)
+            await self._stored.give_up(id_)
             return None
         return self._made_here(self._produce(id_, ask, prompt, use), status)
 
     async def _pointed(self, home: Home, id_: GenerationId, ask: Ask[Any], status: Status) -> bool:
-        """Let a request id name a generation; False where it names one already."""
+        """Let a request id name a generation; False where it names another already."""
         outcome = pb.ResponseCacheStatus.Name(status)
-        return await self._stored.point(home, request_digest(ask), id_, outcome) is None
+        pointer = await self._stored.point(home, request_digest(ask), id_, outcome)
+        return pointer is None or pointer.id == id_
 
     async def _resumed(self, home: Home, pointer: Pointer, ask: Ask[Any]) -> Attached | None:
         """Take up what a request id names.
@@ -192,7 +205,7 @@ class Attachments:
             raise BridgeError(
                 pb.ERROR_REASON_REQUEST_ID_REUSED, "The request_id came with another request."
             )
-        found = await self._stored.open(pointer.id, named=True)
+        found = await self._stored.open(pointer.id)
         # What failed before its first event can be begun again: nobody has anything of it.
         if found is None or (found.status == "failed" and not found.saved):
             await self._stored.forget(home, pointer.id)

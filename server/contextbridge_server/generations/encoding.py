@@ -92,6 +92,8 @@ def decode_failure(stored: bytes) -> BridgeError:
         reason = pb.ErrorReason.Value(failure.reason)
     except (msgspec.DecodeError, ValueError) as error:
         raise unreadable() from error
+    if failure.v != VERSION:
+        raise unreadable()
     wait = failure.retry_after_ms
     return BridgeError(
         reason,

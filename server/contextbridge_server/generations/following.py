@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from ..errors import BridgeError
 from ..store.patience import A_MOMENT, patiently
-from .encoding import decode_failure
 from .journal import Journal
 from .production import abandoned
 from .stored_journals import Found, GenerationId, StoredJournals
@@ -79,7 +78,7 @@ async def end(journal: Journal, found: Found, stored: StoredJournals) -> None:
         BridgeError: CONTENT_UNREADABLE.
     """
     events = await stored.events(found)
-    failure = decode_failure(found.failure) if found.status == "failed" else None
+    failure = await stored.failure(found)
     rest = events[journal.last :]
     if failure is None:
         journal.complete(rest)

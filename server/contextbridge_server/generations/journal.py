@@ -145,7 +145,8 @@ class Journal:
         news.set()
 
     def _drop_what_all_have_read(self) -> None:
-        read = min((reader.read for reader in self._readers), default=self.last)
+        # A reader may be ahead: it has had from elsewhere what has not come here yet.
+        read = min((self.last, *(reader.read for reader in self._readers)))
         count = max(read - self._dropped, 0)
         self._bytes -= sum(map(len, self._events[:count]))
         del self._events[:count]

@@ -119,8 +119,6 @@ class JournaledGenerations:
         request = ask.request
         if not (request.request_id or request.response_cache.enabled):
             return None
-        if not self._attachments.may_begin(ask.asker.caller.tenant) and not request.resume_after:
-            return None
         prompt = ask.translator.prompt(request, self._limits, stream=True)
         await self._answers.check(prompt, ask.asker)
         async for _ in waits():
@@ -139,13 +137,13 @@ class JournaledGenerations:
             call = _Call(ask, prompt, attached, use)
             try:
                 with journal.reading(after) as reader:
-                    summary = await call.read(reader, write)
+                    return await call.read(reader, write)
             except BridgeError as error:
+                call.has_failed = True
                 if not _may_try_again(error, journal, attached):
                     raise
-                continue
-            self._note(call, named)
-            return summary
+            finally:
+                self._note(call, named)
         raise AssertionError("waits never end")
 
     async def _cache_use(
@@ -161,7 +159,7 @@ class JournaledGenerations:
 
     def _note(self, call: "_Call", named: NamedContext) -> None:
         """Count what the response cache did, and that the context was used."""
-        if call.attached.is_resumed:
+        if call.attached.is_resumed or call.has_failed:
             return
         self._count(call.ask, call.outcome().status, call.saved)
         if call.attached.status in SHARED:
@@ -188,6 +186,8 @@ class _Call:
         self.attached = attached
         self.saved = pb.Usage()
         """What the call did not pay for."""
+        self.has_failed = False
+        """The generation failed the call; leaving early is no failure."""
         self._prompt = prompt
         self._use = use
 

@@ -14,33 +14,43 @@ CACHED, RESUMABLE = "cached", "resumable"
 LISTING = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local order, sizes = KEYS[1], KEYS[2]
+local order, sizes, tags, prefix = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local function forget(member)
   redis.call('ZREM', order, member)
   local bytes = redis.call('HGET', sizes, member)
   if not bytes then return end
   redis.call('HDEL', sizes, member)
   redis.call('HINCRBY', sizes, '', -bytes)
+  for tag in string.gmatch(redis.call('HGET', tags, member) or '', '%S+') do
+    redis.call('ZREM', prefix .. tag, member)
+  end
+  redis.call('HDEL', tags, member)
 end
+if redis.call('EXISTS', order) == 0 then redis.call('DEL', sizes, tags) end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', order, '-inf', now, 'LIMIT', 0, 1000)) do
   forget(member)
 end
 """
-"""KEYS: order, sizes. Members of the order score when they lapse; the field '' sums the sizes."""
+"""KEYS: order, sizes, tags. ARGV: what the keys of tags begin with, which lie in the same slot.
+Members of the order score when they lapse; the field '' sums the sizes."""
 
 ADD = Script(
     LISTING
     + """
-local member, bytes, life, most, most_bytes = unpack(ARGV, 1, 5)
+local member, bytes, life, most, most_bytes = unpack(ARGV, 2, 6)
 forget(member)
 redis.call('ZADD', order, now + life, member)
 redis.call('HSET', sizes, member, bytes)
 redis.call('HINCRBY', sizes, '', bytes)
-for place = 3, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[place], '-inf', now)
-  redis.call('ZADD', KEYS[place], now + life, member)
-  redis.call('PEXPIRE', KEYS[place], life, 'NX')
-  redis.call('PEXPIRE', KEYS[place], life, 'GT')
+redis.call('HSET', tags, member, table.concat({unpack(ARGV, 7)}, ' '))
+local lists = {order, sizes, tags}
+for place = 7, #ARGV do
+  redis.call('ZADD', prefix .. ARGV[place], now + life, member)
+  table.insert(lists, prefix .. ARGV[place])
+end
+for _, list in ipairs(lists) do
+  redis.call('PEXPIRE', list, life, 'NX')
+  redis.call('PEXPIRE', list, life, 'GT')
 end
 local evicted = {}
 while #evicted < 100 and (redis.call('ZCARD', order) > tonumber(most)
@@ -52,21 +62,18 @@ end
 return evicted
 """
 )
-"""KEYS: and tags. ARGV: member, its bytes, its life, most members, most bytes. The members that had
-to go: those that would have lapsed first."""
+"""ARGV: and member, its bytes, its life, most members, most bytes, tags. The members that had to
+go: those that would have lapsed first."""
 
 FORGET = Script(
     WITHOUT_ROOM
     + LISTING
     + """
-for _, member in ipairs(ARGV) do
-  forget(member)
-  for place = 3, #KEYS do redis.call('ZREM', KEYS[place], member) end
-end
+for place = 2, #ARGV do forget(ARGV[place]) end
 return {redis.call('ZCARD', order), redis.call('HGET', sizes, '')}
 """
 )
-"""KEYS: and tags. ARGV: members. How many there are, and the sum of their sizes."""
+"""ARGV: and members. How many there are now, and the sum of their sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,44 +103,60 @@ class KeptGenerations:
         self._stored = stored
         self._bounds = bounds
 
-    async def add(self, id_: GenerationId, ending: Ending, tags: Sequence[str]) -> None:
-        """List a generation that is about to be kept; drop what is too much then."""
+    async def add(self, id_: GenerationId, ending: Ending, tags: Sequence[str]) -> bool:
+        """List a generation that is about to be kept; drop what is too much then.
+
+        Returns:
+            False where it is too much itself: it is larger than all that may be kept, or would
+            lapse before the rest.
+        """
         name = CACHED if ending.cached_for else RESUMABLE
         life = ending.cached_for or self._stored.retention
         evicted = await self._store.run(
             ADD,
-            self._keys(id_.home.tenant, name, tags),
-            *(_member(id_), sum(map(len, ending.events)), round(life.total_seconds() * 1000)),
-            *(self._bounds.count, self._bounds.bytes),
+            _keys(id_.home.tenant, name),
+            *(_tag_key(id_.home.tenant, ""), _member(id_), sum(map(len, ending.events))),
+            *(round(life.total_seconds() * 1000), self._bounds.count, self._bounds.bytes),
+            *tags,
         )
+        own = _member(id_).encode()
         for member in evicted:
-            await self._stored.drop(_id_of(id_.home.tenant, member))
+            if member != own:
+                await self._stored.drop(_id_of(id_.home.tenant, member))
+        return own not in evicted
 
     async def forget(self, id_: GenerationId) -> None:
         """Take a generation out of the list of what is cached."""
-        await self._store.run(FORGET, self._keys(id_.home.tenant, CACHED), _member(id_))
+        await self._forget(id_.home.tenant, [_member(id_)])
 
     async def delete(self, tenant: str, tag: str | None) -> int:
         """Delete what is cached and has a tag, or all of it; return how many there were."""
-        order, *_ = self._keys(tenant, CACHED)
-        key = order if tag is None else kept_key(tenant, f"tag:{tag}")
+        key = _keys(tenant, CACHED)[0] if tag is None else _tag_key(tenant, tag)
+        # What has lapsed goes first, and does not count.
+        await self._forget(tenant, ())
         members = await self._store.execute("ZRANGE", key, 0, -1)
         count = 0
         for member in members:
             count += await self._stored.drop(_id_of(tenant, member))
-        if members:
-            keys = self._keys(tenant, CACHED, () if tag is None else (tag,))
-            await self._store.run(FORGET, keys, *members)
+        await self._forget(tenant, members)
         return count
 
     async def size(self, tenant: str) -> tuple[int, int]:
-        """Return how many answers are cached, and their bytes."""
-        count, bytes_ = await self._store.run(FORGET, self._keys(tenant, CACHED))
+        """Return how many answers are cached, and the bytes of their events."""
+        return await self._forget(tenant, ())
+
+    async def _forget(self, tenant: str, members: Sequence[str | bytes]) -> tuple[int, int]:
+        keys = _keys(tenant, CACHED)
+        count, bytes_ = await self._store.run(FORGET, keys, _tag_key(tenant, ""), *members)
         return count, int(bytes_ or 0)
 
-    def _keys(self, tenant: str, name: str, tags: Sequence[str] = ()) -> list[str]:
-        parts = (f"{name}:order", f"{name}:sizes", *(f"tag:{tag}" for tag in tags))
-        return [kept_key(tenant, part) for part in parts]
+
+def _keys(tenant: str, name: str) -> list[str]:
+    return [kept_key(tenant, f"{name}:{part}") for part in ("order", "sizes", "tags")]
+
+
+def _tag_key(tenant: str, tag: str) -> str:
+    return kept_key(tenant, f"tag:{tag}")
 
 
 def _member(id_: GenerationId) -> str:

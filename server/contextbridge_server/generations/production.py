@@ -22,7 +22,6 @@ from ..store.patience import A_MOMENT, patiently
 from ..telemetry import names
 from ..telemetry.faults import log_fault
 from ..translate.prompt import Prompt
-from .encoding import encode_failure
 from .generation import Ask
 from .journal import Journal
 from .kept import KeptGenerations
@@ -152,8 +151,6 @@ class Production:
     async def _complete(self, last: list[bytes], *, worth_keeping: bool) -> None:
         cache = self._cache if worth_keeping else None
         ending = Ending(
-            status="complete",
-            failure=b"",
             events=[*self.journal.since(0), *last],
             cached_for=cache.ttl if cache else None,
             replaces=bool(cache and cache.refresh),
@@ -161,7 +158,7 @@ class Production:
         await self._end(ending, lambda: self.journal.complete(last))
 
     async def _fail(self, error: BridgeError) -> None:
-        ending = Ending("failed", encode_failure(error), self.journal.since(0))
+        ending = Ending(self.journal.since(0), error)
         await self._end(ending, lambda: self.journal.fail(error))
 
     async def _end(self, ending: Ending, tell: Callable[[], None]) -> None:
@@ -175,7 +172,7 @@ class Production:
         try:
             await self._finish(ending, A_MOMENT)
         except BridgeError:
-            self.is_stored = False
+            self._lose()
             tell()
             with suppress(BridgeError):
                 await self._finish(ending)
@@ -186,11 +183,13 @@ class Production:
         if self._is_kept(ending):
             # Listed first: what can be found can be deleted.
             tags = self._cache.tags if self._cache else ()
-            await patiently(lambda: self._kept.add(self.id, ending, tags), *patience)
-        done, replaced = await patiently(lambda: self._stored.finish(self.id, ending), *patience)
+            is_listed = await patiently(lambda: self._kept.add(self.id, ending, tags), *patience)
+            if not is_listed:
+                ending = replace(ending, cached_for=None)
+        done, unserved = await patiently(lambda: self._stored.finish(self.id, ending), *patience)
         self.is_stored = done
-        if replaced:
-            await self._kept.forget(replace(self.id, id=replaced))
+        if unserved:
+            await self._kept.forget(replace(self.id, id=unserved))
 
     # Saving it.
 
@@ -220,6 +219,11 @@ class Production:
         """Keep it no more; its readers here go on."""
         if not self.is_stored:
             return
+        self._lose()
+        with suppress(BridgeError):
+            await patiently(lambda: self._stored.give_up(self.id), A_MOMENT)
+
+    def _lose(self) -> None:
         self.is_stored = False
         log.warning(
             names.GENERATION_ABANDONED,
@@ -227,8 +231,6 @@ class Production:
             **{names.TENANT: self.id.home.tenant},
             events=self.journal.last,
         )
-        with suppress(BridgeError):
-            await patiently(lambda: self._stored.give_up(self.id), A_MOMENT)
 
     # Watching who reads it.
 
@@ -270,14 +272,17 @@ class Production:
 
     async def _heard(self) -> tuple[int, bool]:
         """Return how many processes read it elsewhere, and whether a request id names it."""
+        if not self.is_stored and not self._is_ending:
+            # Without its process's word it is abandoned in the store too, and nobody comes.
+            return 0, False
         try:
             readers, named = await self._stored.tend(self.id)
         except BridgeError:
             # The store is away, and who would read elsewhere cannot.
             return 0, self.is_named
         if readers < 0 and not self._is_ending:
-            # It was taken for dead, or dropped: nobody can come for it any more.
-            self.is_stored = False
+            # It was taken for dead, or dropped.
+            self._lose()
             return 0, False
         return readers, self.is_named or named
 

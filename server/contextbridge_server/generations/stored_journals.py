@@ -5,8 +5,9 @@ with the home are, of each of its generations, by its id: `state`, a hash of wha
 `events`, a stream of batches of events, sealed, each under the sequence of its last event; and once
 it has ended, instead of `events`, `whole`: all events, sealed as one. `alive` lapses when the
 process that makes the generation has died, `readers` are the other processes that read it.
-A home has a `current` generation; the home of a request id has a `pointer` to the generation that
-the id names, which may be at another home.
+A home has a `current` generation, and a `next` one where what is complete is to be replaced; the
+home of a request id has a `pointer` to the generation that the id names, which may be at another
+home.
 """
 
 import secrets
@@ -15,10 +16,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ..errors import BridgeError
 from ..store.keys import generation_prefix
 from ..store.port import WITHOUT_ROOM, Script, Store
 from ..store.vault import Vault
-from .encoding import decode_events, encode_events, unreadable
+from .encoding import (
+    decode_events,
+    decode_failure,
+    encode_events,
+    encode_failure,
+    unreadable,
+)
 
 VERSION = 1
 ALIVE = timedelta(seconds=5)
@@ -48,28 +56,48 @@ local function is_mine(id)
   local owner = redis.call('HGET', key(id, 'state'), 'owner')
   return owner == me and redis.call('HGET', key(id, 'state'), 'status') == 'running'
 end
+local function is_named(id) return redis.call('HGET', key(id, 'state'), 'named') == '1' end
+local function unfind(id)
+  for _, name in ipairs(KEYS) do
+    if redis.call('GET', name) == id then redis.call('DEL', name) end
+  end
+end
 local function unlink(id)
-  if redis.call('GET', KEYS[1]) == id then redis.call('DEL', KEYS[1]) end
+  unfind(id)
   return redis.call('UNLINK', key(id, 'state'), key(id, 'events'), key(id, 'whole'),
     key(id, 'alive'), key(id, 'readers'))
 end
 """
-"""KEYS: current. ARGV: what the home's keys begin with, the process. Keys of a generation are made
-in the script, since `current` names it; they lie in the slot of KEYS[1]."""
+"""KEYS: current, next. ARGV: what the home's keys begin with, the process. Keys of a generation are
+made in the script, since `current` names it; they lie in the slot of the KEYS."""
 
 FINDING = """
-local function attend(id, presence)
-  redis.call('ZADD', key(id, 'readers'), now + presence, me)
-  redis.call('PEXPIRE', key(id, 'readers'), presence)
-end
-local function describe(id, presence)
+local function describe(id)
   local status = status_of(id)
   if not status then return false end
   local state = redis.call('HMGET', key(id, 'state'),
-    'owner', 'begun', 'ended', 'error', 'saved')
-  if status == 'running' and state[1] ~= me then attend(id, presence) end
+    'owner', 'begun', 'ended', 'failure', 'saved')
   local whole = redis.call('GET', key(id, 'whole'))
   return {id, status, state[1], state[2], state[3], state[4], state[5], whole, now}
+end
+local function name(id, life)
+  if redis.call('EXISTS', key(id, 'state')) == 0 or is_named(id) then return end
+  redis.call('HSET', key(id, 'state'), 'named', 1)
+  for _, part in ipairs({'state', 'whole'}) do
+    redis.call('PEXPIRE', key(id, part), life, 'GT')
+  end
+end
+local function find(max_age)
+  for _, place in ipairs(KEYS) do
+    local id = redis.call('GET', place)
+    local status = id and status_of(id)
+    if status == 'running' then return id end
+    if status == 'complete' then
+      local ended = redis.call('HGET', key(id, 'state'), 'ended')
+      if ended + max_age > now then return id end
+    end
+  end
+  return false
 end
 """
 
@@ -82,69 +110,77 @@ local function begin(id, alive, life, named)
 end
 """
 
+FIND = Script(
+    WITHOUT_ROOM
+    + BEGINNING
+    + FINDING
+    + """
+local found = find(ARGV[4])
+if found and ARGV[5] ~= '' then name(found, ARGV[5]) end
+return found and describe(found)
+"""
+)
+"""ARGV: '', most age, least life of what a request id names ('' for no request id)."""
+
 FIND_OR_BEGIN = Script(
     BEGINNING
     + FINDING
     + MAKING
     + """
-local id, presence, alive, life = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local named, refresh, max_age = ARGV[7], ARGV[8], ARGV[9]
-local current = redis.call('GET', KEYS[1])
-if refresh == '0' and current then
-  local status = status_of(current)
-  local ended = redis.call('HGET', key(current, 'state'), 'ended')
-  if status == 'complete' and ended + max_age <= now then status = 'old' end
-  if status == 'complete' or status == 'running' then return describe(current, presence) end
-  if redis.call('HGET', key(current, 'state'), 'named') ~= '1' then unlink(current) end
-  current = false
+local id, max_age, named_life, alive, life, refresh = unpack(ARGV, 3)
+if refresh == '0' then
+  local found = find(max_age)
+  if found and named_life ~= '' then name(found, named_life) end
+  if found then return describe(found) end
 end
-begin(id, alive, life, named)
-if not current then redis.call('SET', KEYS[1], id, 'PX', life) end
+begin(id, alive, life, named_life == '' and 0 or 1)
+local current = redis.call('GET', KEYS[1])
+local place = KEYS[1]
+-- What is there is served to others until the new one is complete.
+if current and status_of(current) == 'complete' then place = KEYS[2] end
+if refresh == '0' or not redis.call('GET', place) then redis.call('SET', place, id, 'PX', life) end
 return {id}
 """
 )
-"""ARGV: a new id, lives of presence, of `alive` and of the rest, whether a request id names it,
-whether it is to be new, most age. What is there, or the new id alone."""
+"""ARGV: a new id, most age, least life of what a request id names ('' for no request id), lives of
+`alive` and of the rest, whether it is to be new. What is there, or the new id alone."""
 
 START = Script(
     BEGINNING
     + MAKING
     + """
 local id, alive, life, pointer_life, digest, home, outcome = unpack(ARGV, 3)
-local pointer = redis.call('HMGET', KEYS[2], 'digest', 'home', 'id', 'outcome')
+local pointer = redis.call('HMGET', KEYS[3], 'digest', 'home', 'id', 'outcome')
 if pointer[1] then return pointer end
 if alive ~= '' then begin(id, alive, life, 1) end
-redis.call('HSET', KEYS[2], 'v', 1, 'digest', digest, 'home', home, 'id', id, 'outcome', outcome)
-redis.call('PEXPIRE', KEYS[2], pointer_life)
+redis.call('HSET', KEYS[3], 'v', 1, 'digest', digest, 'home', home, 'id', id, 'outcome', outcome)
+redis.call('PEXPIRE', KEYS[3], pointer_life)
 return false
 """
 )
-"""KEYS: current, pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, home,
+"""KEYS: and pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, home,
 outcome. The pointer that is there; else the pointer is set, and unless the life of `alive` is
 empty, the generation is begun."""
 
 OPEN = Script(
-    BEGINNING
+    WITHOUT_ROOM
+    + BEGINNING
     + FINDING
     + """
-local id, presence, life = ARGV[3], ARGV[4], ARGV[5]
-if life ~= '' and redis.call('EXISTS', key(id, 'state')) == 1 then
-  redis.call('HSET', key(id, 'state'), 'named', 1)
-  for _, part in ipairs({'state', 'whole'}) do
-    redis.call('PEXPIRE', key(id, part), life, 'GT')
-  end
-end
-return describe(id, presence)
+name(ARGV[3], ARGV[4])
+return describe(ARGV[3])
 """
 )
-"""ARGV: id, life of presence, least life of what a request id names ('' for no request id)."""
+"""ARGV: id, its least life, since a request id names it."""
 
 SAVE = Script(
     BEGINNING
     + """
-local id, last, batch, life = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local id, first, last, batch, life = unpack(ARGV, 3)
 if not is_mine(id) then return 0 end
-if tonumber(redis.call('HGET', key(id, 'state'), 'saved')) < tonumber(last) then
+local saved = tonumber(redis.call('HGET', key(id, 'state'), 'saved'))
+if saved + 1 < tonumber(first) then return 0 end
+if saved < tonumber(last) then
   redis.call('XADD', key(id, 'events'), last .. '-0', 'batch', batch)
   redis.call('HSET', key(id, 'state'), 'saved', last)
 end
@@ -152,7 +188,8 @@ redis.call('PEXPIRE', key(id, 'events'), life)
 return 1
 """
 )
-"""ARGV: id, the batch's last sequence, the batch, life. 0 where the generation is another's."""
+"""ARGV: id, the batch's first and last sequence, the batch, life. 0 where the generation is
+another's, or the store has lost what came before."""
 
 TEND = Script(
     WITHOUT_ROOM
@@ -162,7 +199,9 @@ local id, alive, life = ARGV[3], ARGV[4], ARGV[5]
 if not is_mine(id) then return {-1, 0} end
 redis.call('SET', key(id, 'alive'), '', 'PX', alive)
 for _, part in ipairs({'state', 'events'}) do redis.call('PEXPIRE', key(id, part), life) end
-if redis.call('GET', KEYS[1]) == id then redis.call('PEXPIRE', KEYS[1], life) end
+for _, place in ipairs(KEYS) do
+  if redis.call('GET', place) == id then redis.call('PEXPIRE', place, life) end
+end
 redis.call('ZREMRANGEBYSCORE', key(id, 'readers'), '-inf', now)
 local named = tonumber(redis.call('HGET', key(id, 'state'), 'named'))
 return {redis.call('ZCARD', key(id, 'readers')), named}
@@ -178,7 +217,7 @@ END_UNREAD = Script(
 local id, even_named = ARGV[3], ARGV[4]
 if not is_mine(id) then return 1 end
 if redis.call('ZCOUNT', key(id, 'readers'), '(' .. now, '+inf') > 0 then return 0 end
-if even_named == '0' and redis.call('HGET', key(id, 'state'), 'named') == '1' then return 0 end
+if even_named == '0' and is_named(id) then return 0 end
 unlink(id)
 return 1
 """
@@ -188,39 +227,41 @@ return 1
 FINISH_TEXT = (
     BEGINNING
     + """
-local id, status, failure, last, whole = unpack(ARGV, 3, 7)
-local life, named_life, cached, refresh = unpack(ARGV, 8)
+local id, status, failure, last, whole, linger, named_life, cached, refresh = unpack(ARGV, 3)
 if not is_mine(id) then return {0, false} end
-redis.call('HSET', key(id, 'state'),
-  'status', status, 'ended', now, 'error', failure, 'saved', last)
-if last ~= '0' and redis.call('HGET', key(id, 'state'), 'named') == '1' then
-  life = math.max(life, named_life)
+local before = redis.call('GET', KEYS[1])
+local is_other = before and before ~= id
+local loses = is_other and refresh == '0' and status_of(before) == 'complete'
+  and redis.call('GET', KEYS[2]) ~= id
+local is_cached = cached ~= '' and not loses
+local life = tonumber(is_cached and cached or linger)
+if last ~= '0' and is_named(id) then
+  life = math.max(is_cached and cached or 0, named_life)
 end
+redis.call('HSET', key(id, 'state'),
+  'status', status, 'ended', now, 'failure', failure, 'saved', last)
 if last ~= '0' then redis.call('SET', key(id, 'whole'), whole, 'PX', life) end
 redis.call('PEXPIRE', key(id, 'state'), life)
 redis.call('UNLINK', key(id, 'events'), key(id, 'alive'), key(id, 'readers'))
-local before = redis.call('GET', KEYS[1])
-if cached == '' then
-  if before == id then redis.call('DEL', KEYS[1]) end
-  return {1, false}
-end
-if before and before ~= id and refresh == '0' then return {1, false} end
+unfind(id)
+if not is_cached then return {1, cached ~= '' and id or false} end
 redis.call('SET', KEYS[1], id, 'PX', cached)
-if not before or before == id or status_of(before) == 'running' then return {1, false} end
-if redis.call('HGET', key(before, 'state'), 'named') == '1' then
-  for _, part in ipairs({'state', 'whole'}) do
-    redis.call('PEXPIRE', key(before, part), named_life, 'LT')
-  end
-else
+if not is_other or status_of(before) ~= 'complete' then return {1, false} end
+if not is_named(before) then
   unlink(before)
+  return {1, before}
+end
+for _, part in ipairs({'state', 'whole'}) do
+  redis.call('PEXPIRE', key(before, part), named_life, 'LT')
 end
 return {1, before}
 """
 )
 FINISH, FINISH_WITH_WHOLE = Script(WITHOUT_ROOM + FINISH_TEXT), Script(FINISH_TEXT)
-"""ARGV: id, status, failure, last sequence, all events, least life, that of what a request id
-names, life in the response cache ('' for none), whether it replaces what is there.
-Whether it was done, and the id of what it has replaced."""
+"""ARGV: id, status, failure, last sequence, all events, life for those who read it, life of what a
+request id names, life in the response cache ('' for none), whether it replaces what is there.
+Whether it was done, and the id of what the response cache does not serve (any more): what it has
+replaced, or itself, where another of the same key was complete first."""
 
 GIVE_UP = Script(
     WITHOUT_ROOM
@@ -230,7 +271,7 @@ local id = ARGV[3]
 if not is_mine(id) then return 0 end
 redis.call('HSET', key(id, 'state'), 'status', 'abandoned', 'ended', now)
 redis.call('DEL', key(id, 'alive'))
-if redis.call('GET', KEYS[1]) == id then redis.call('DEL', KEYS[1]) end
+unfind(id)
 return 1
 """
 )
@@ -242,8 +283,10 @@ POLL = Script(
     + FINDING
     + """
 local id, presence, after, count = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local found = describe(id, presence)
+local found = describe(id)
 if not found then return false end
+redis.call('ZADD', key(id, 'readers'), now + presence, me)
+redis.call('PEXPIRE', key(id, 'readers'), presence)
 return {found, redis.call('XRANGE', key(id, 'events'), '(' .. after .. '-0', '+', 'COUNT', count)}
 """
 )
@@ -325,7 +368,7 @@ class Found:
         owner: The process that makes it, or made it.
         begun_ms: When it was begun, by the store's clock.
         ended_ms: When it ended; 0 while it runs.
-        failure: What its readers are told, encoded; empty where it did not fail.
+        failure: What its readers are told, sealed; empty where it did not fail.
         saved: The last event that the store holds.
         whole: All its events, sealed; None while it runs, and where it was abandoned.
         now_ms: The time by the store's clock.
@@ -372,18 +415,21 @@ class Ending:
     """How a generation ends.
 
     Attributes:
-        status: `complete` or `failed`.
-        failure: What its readers are told, encoded; empty where it is complete.
         events: All its events.
+        failure: What its readers are told; None where it is complete.
         cached_for: How long the response cache serves it; None for not at all.
         replaces: It takes the place of what the cache holds.
     """
 
-    status: str
-    failure: bytes
     events: Sequence[bytes]
+    failure: BridgeError | None = None
     cached_for: timedelta | None = None
     replaces: bool = False
+
+    @property
+    def status(self) -> str:
+        """`complete` or `failed`."""
+        return "complete" if self.failure is None else "failed"
 
 
 class StoredJournals:
@@ -405,6 +451,19 @@ class StoredJournals:
         self.process = secrets.token_hex(8)
         """Tells this process from others."""
 
+    async def find(self, home: Home, *, max_age: timedelta, named: bool) -> Found | None:
+        """Return a home's generation, complete or running.
+
+        Args:
+            home: A key of the response cache.
+            max_age: One that was completed longer ago is not returned.
+            named: A request id will name it.
+        """
+        reply = await self._run(
+            FIND, GenerationId(home, ""), _ms(max_age), self._named_life(named=named)
+        )
+        return _found(home, reply) if reply else None
+
     async def find_or_begin(
         self, home: Home, *, max_age: timedelta, refresh: bool, named: bool
     ) -> Found | GenerationId:
@@ -420,8 +479,8 @@ class StoredJournals:
         reply = await self._run(
             FIND_OR_BEGIN,
             new,
-            *(_ms(PRESENCE), _ms(ALIVE), _ms(self._life)),
-            *(int(named), int(refresh), _ms(max_age)),
+            *(_ms(max_age), self._named_life(named=named)),
+            *(_ms(ALIVE), _ms(self._life), int(refresh)),
         )
         return new if len(reply) == 1 else _found(home, reply)
 
@@ -442,7 +501,7 @@ class StoredJournals:
     ) -> Pointer | None:
         reply = await self._store.run(
             START,
-            (f"{home.prefix}current", f"{home.prefix}pointer"),
+            (*_places(home), f"{home.prefix}pointer"),
             *(home.prefix, self.process, id_.id, alive, _ms(self._life)),
             *(_ms(self.retention + LONGEST), digest, id_.home.name, outcome),
         )
@@ -458,11 +517,21 @@ class StoredJournals:
         """Let a request id name nothing, if it still names this generation."""
         await self._store.run(FORGET_POINTER, (f"{home.prefix}pointer",), id_.id)
 
-    async def open(self, id_: GenerationId, *, named: bool) -> Found | None:
-        """Return a generation, or None where it is gone."""
-        life = _ms(self.retention) if named else ""
-        reply = await self._run(OPEN, id_, _ms(PRESENCE), life)
+    async def open(self, id_: GenerationId) -> Found | None:
+        """Return a generation that a request id names, or None where it is gone."""
+        reply = await self._run(OPEN, id_, _ms(self.retention))
         return _found(id_.home, reply) if reply else None
+
+    async def failure(self, found: Found) -> BridgeError | None:
+        """Return what readers of a generation are told that has failed.
+
+        Raises:
+            BridgeError: CONTENT_UNREADABLE.
+        """
+        if not found.failure:
+            return None
+        label = f"{found.id.events_label}/failure"
+        return decode_failure(await self._vault.opened(found.failure, label))
 
     async def events(self, found: Found) -> list[bytes]:
         """Return all events of a generation that has ended.
@@ -479,10 +548,14 @@ class StoredJournals:
         return events
 
     async def save(self, id_: GenerationId, first: int, events: Sequence[bytes]) -> bool:
-        """Save the next events of a generation; False where it is this process's no more."""
+        """Save the next events of a generation.
+
+        Returns:
+            False where it is this process's no more, or the store has lost what came before.
+        """
         sealed = await self._vault.sealed(encode_events(first, events), id_.events_label)
         last = first + len(events) - 1
-        return bool(await self._run(SAVE, id_, last, sealed, _ms(self._life)))
+        return bool(await self._run(SAVE, id_, first, last, sealed, _ms(self._life)))
 
     async def tend(self, id_: GenerationId) -> tuple[int, bool]:
         """Tell that a generation's process lives.
@@ -502,17 +575,21 @@ class StoredJournals:
         """Keep how a generation ended.
 
         Returns:
-            False where it is this process's no more; the id of the one that it has replaced.
+            False where it is this process's no more; the id of what the response cache does not
+            serve any more: what it has replaced, or itself, where another was complete first.
         """
-        whole = b""
+        whole = failure = b""
+        if ending.failure is not None:
+            label = f"{id_.events_label}/failure"
+            failure = await self._vault.sealed(encode_failure(ending.failure), label)
         if ending.events:
             label = f"{id_.events_label}/whole"
             whole = await self._vault.sealed(encode_events(1, ending.events), label)
         done, replaced = await self._run(
             FINISH_WITH_WHOLE if whole else FINISH,
             id_,
-            *(ending.status, ending.failure, len(ending.events), whole),
-            *(_ms(max(LINGER, ending.cached_for or LINGER)), _ms(self.retention)),
+            *(ending.status, failure, len(ending.events), whole),
+            *(_ms(LINGER), _ms(self.retention)),
             *(_ms(ending.cached_for) if ending.cached_for else "", int(ending.replaces)),
         )
         return bool(done), (replaced or b"").decode()
@@ -535,7 +612,11 @@ class StoredJournals:
         for _, (_, sealed) in batches:
             content = await self._vault.opened(sealed, id_.events_label)
             first, batch = decode_events(content)
-            events += batch[max(after + len(events) + 1 - first, 0) :]
+            known = after + len(events)
+            if first > known + 1:
+                # The store has lost what is between; what comes after it is worth nothing.
+                break
+            events += batch[known + 1 - first :]
         return _found(id_.home, described), events
 
     async def leave(self, id_: GenerationId) -> None:
@@ -556,10 +637,18 @@ class StoredJournals:
         """How long what is running is kept after its process was last heard of."""
         return self.retention + LINGER
 
+    def _named_life(self, *, named: bool) -> int | str:
+        return _ms(self.retention) if named else ""
+
     async def _run(self, script: Script, id_: GenerationId, *arguments: Any) -> Any:
         prefix = id_.home.prefix
-        keys = (f"{prefix}current",)
+        keys = _places(id_.home)
         return await self._store.run(script, keys, prefix, self.process, id_.id, *arguments)
+
+
+def _places(home: Home) -> tuple[str, str]:
+    """Return where the ids of a home's generations stand."""
+    return f"{home.prefix}current", f"{home.prefix}next"
 
 
 def _found(home: Home, reply: Sequence[Any]) -> Found:

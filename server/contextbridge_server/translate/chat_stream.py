@@ -72,8 +72,9 @@ class ChatStreamDecoder:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether upstream marked the end, and every choice ended by itself."""
-        return self._is_marked and not self._is_cut_short and not self._open
+        """Whether upstream marked the end, and every choice that was asked for ended by itself."""
+        is_whole = not self._open and len(self._finished) >= (self._request.n or 1)
+        return is_whole and self._is_marked and not self._is_cut_short
 
     def finish(self, outcome: pb.ContextOutcome) -> Iterator[Event]:
         """Yield `completed`, at the stream's end.

@@ -91,9 +91,10 @@ class GeminiStreamDecoder:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether every candidate ended by itself; upstream has no other mark of the end."""
-        ended_well = bool(self._finished) and not self._open
-        return ended_well and not self._is_cut_short and not self._blocked
+        """Whether all candidates ended by themselves; upstream has no other mark of the end."""
+        asked = self._request.generation_config.candidate_count or 1
+        is_whole = not self._open and len(self._finished) >= asked
+        return is_whole and not self._is_cut_short and not self._blocked
 
     def finish(self, outcome: pb.ContextOutcome) -> Iterator[pb.GenerateContentResponse]:
         """Yield the last message, at the stream's end.

@@ -293,14 +293,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Status ALREADY_EXISTS; a retry does not help.
     """
     ERROR_REASON_CONTENT_UNREADABLE: _ErrorReason.ValueType  # 53
-    """What was stored of a context cannot be read: the key that encrypted it is not among the
-    server's.
+    """What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
+    among the server's.
 
     Status FAILED_PRECONDITION; a retry does not help.
     """
     ERROR_REASON_GENERATION_ABANDONED: _ErrorReason.ValueType  # 54
-    """The server that made the answer died, or was stopped, before it was whole. What was saved of
-    it was sent; its metadata says how many events that are (`savedEvents`).
+    """The answer's rest will not be there: the server that made it died, or was stopped, or its store
+    stayed away, or the answer outgrew what is kept of one. What was saved of it was sent; its
+    metadata says how many events that are (`savedEvents`).
 
     Status ABORTED; a retry does not help.
     """
@@ -596,14 +597,15 @@ ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 52
 Status ALREADY_EXISTS; a retry does not help.
 """
 ERROR_REASON_CONTENT_UNREADABLE: ErrorReason.ValueType  # 53
-"""What was stored of a context cannot be read: the key that encrypted it is not among the
-server's.
+"""What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
+among the server's.
 
 Status FAILED_PRECONDITION; a retry does not help.
 """
 ERROR_REASON_GENERATION_ABANDONED: ErrorReason.ValueType  # 54
-"""The server that made the answer died, or was stopped, before it was whole. What was saved of
-it was sent; its metadata says how many events that are (`savedEvents`).
+"""The answer's rest will not be there: the server that made it died, or was stopped, or its store
+stayed away, or the answer outgrew what is kept of one. What was saved of it was sent; its
+metadata says how many events that are (`savedEvents`).
 
 Status ABORTED; a retry does not help.
 """

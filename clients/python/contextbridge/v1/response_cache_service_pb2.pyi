@@ -138,7 +138,7 @@ class ResponseCacheStatistics(_message.Message):
     entry_count: _builtins.int
     """Answers that are kept now."""
     entry_bytes: _builtins.int
-    """Their size in the store, in bytes."""
+    """The size of their events, in bytes; the store holds them compressed."""
     hit_count: _builtins.int
     """Calls that were answered from the cache."""
     miss_count: _builtins.int
