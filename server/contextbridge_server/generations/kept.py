@@ -7,7 +7,6 @@ from ..store.keys import kept_key
 from ..store.port import WITHOUT_ROOM, Script, Store
 from .stored_journals import Ending, GenerationId, Home, StoredJournals
 
-EVICTED_AT_ONCE = 100
 CACHED, RESUMABLE = "cached", "resumable"
 """The lists: answers that the response cache serves, and those that only a request id names."""
 

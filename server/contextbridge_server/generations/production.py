@@ -188,8 +188,8 @@ class Production:
                 ending = replace(ending, cached_for=None)
         done, unserved = await patiently(lambda: self._stored.finish(self.id, ending), *patience)
         self.is_stored = done
-        if unserved:
-            await self._kept.forget(replace(self.id, id=unserved))
+        if unserved or not done:
+            await self._kept.forget(replace(self.id, id=unserved or self.id.id))
 
     # Saving it.
 

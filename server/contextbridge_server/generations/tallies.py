@@ -83,8 +83,8 @@ class Tallies:
         }
         start_ms = fields.pop(START, None)
         statistics = pb.ResponseCacheStatistics()
-        for field, count in fields.items():
-            setattr(statistics, field, count)
+        for field in statistics.DESCRIPTOR.fields_by_name.keys() & fields.keys():
+            setattr(statistics, field, fields[field])
         if start_ms is not None:
             start = datetime.fromtimestamp(start_ms / 1000, UTC)
             statistics.start_time.FromDatetime(start)
@@ -117,6 +117,6 @@ class Tallies:
         pairs = [part for field, count in new.items() if count for part in (field, count)]
         try:
             await self._store.run(ADD, (response_cache_key(tenant),), *pairs)
-        except BridgeError:
+        except BaseException:
             self._new[tenant].update(new)
             raise
