@@ -1,6 +1,7 @@
 """A generation that another process makes, read from the store for all readers of this one."""
 
 import asyncio
+import secrets
 from contextlib import suppress
 from datetime import timedelta
 
@@ -28,6 +29,8 @@ class Following:
         self.journal = Journal(max_bytes)
         self._id = id_
         self._stored = stored
+        # One that ends may leave while the next reads already.
+        self._reader = secrets.token_hex(8)
 
     async def run(self) -> None:
         """Read the generation until it ends, or nobody reads it here.
@@ -52,12 +55,12 @@ class Following:
     async def leave(self) -> None:
         """Tell that this process reads the generation no more."""
         with suppress(BridgeError):
-            await patiently(lambda: self._stored.leave(self._id), A_MOMENT)
+            await patiently(lambda: self._stored.leave(self._id, self._reader), A_MOMENT)
 
     async def _look(self) -> None:
         """Take what has come since the last look."""
         after = self.journal.last
-        polled = await patiently(lambda: self._stored.poll(self._id, after))
+        polled = await patiently(lambda: self._stored.poll(self._id, self._reader, after))
         if polled is None:
             # Deleted, or its process ended it when nobody seemed to read it.
             self.journal.fail(abandoned(after))

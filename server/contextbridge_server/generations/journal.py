@@ -44,7 +44,7 @@ class Journal:
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
         self.left = asyncio.Event()
-        """Set whenever a reader leaves."""
+        """Set whenever a reader leaves, and when the making ends."""
         self.has_outgrown = False
         """It has outgrown its bound: nobody can come for all of it any more."""
         self.is_complete = False

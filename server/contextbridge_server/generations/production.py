@@ -100,6 +100,7 @@ class Production:
         """Make the generation; end it when nobody wants it any more."""
         making = asyncio.create_task(self._make())
         saving = asyncio.create_task(self._save())
+        making.add_done_callback(lambda _: self.journal.left.set())
         try:
             await self._tend(making)
         finally:
@@ -257,17 +258,12 @@ class Production:
 
     async def _pause(self, making: "asyncio.Task[None]") -> bool:
         """Wait a while, or until a reader leaves; tell whether the answer has ended."""
-        self.journal.left.clear()
-        wait = HEARTBEAT if self.journal.is_read else UNREAD_LOOK
-        left = asyncio.create_task(self.journal.left.wait())
-        try:
-            await asyncio.wait(
-                [making, left],
-                timeout=wait.total_seconds(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            left.cancel()
+        if not making.done():
+            self.journal.left.clear()
+            wait = HEARTBEAT if self.journal.is_read else UNREAD_LOOK
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait.total_seconds()):
+                    await self.journal.left.wait()
         return making.done()
 
     async def _heard(self) -> tuple[int, bool]:
@@ -288,16 +284,15 @@ class Production:
 
     async def _end_unread(self) -> bool:
         """End it in the store; False where somebody reads it after all."""
+        # Who comes here meanwhile waits until this is decided, and finds it or another then.
+        self.is_over = True
         try:
             ended = await self._stored.end_unread(self.id, even_named=True)
         except BridgeError:
             ended = True
-        if not ended:
-            return False
-        # Who has come here meanwhile reads on what the store has no more.
-        self.is_stored = False
-        self.is_over = not self.journal.is_read
-        return self.is_over
+        self.is_over = ended
+        self.is_stored = self.is_stored and not ended
+        return ended
 
     def _is_kept(self, ending: Ending) -> bool:
         return ending.cached_for is not None or (self.is_named and bool(ending.events))

@@ -282,24 +282,24 @@ POLL = Script(
     + BEGINNING
     + FINDING
     + """
-local id, presence, after, count = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local id, reader, presence, after, count = unpack(ARGV, 3)
 local found = describe(id)
 if not found then return false end
-redis.call('ZADD', key(id, 'readers'), now + presence, me)
+redis.call('ZADD', key(id, 'readers'), now + presence, reader)
 redis.call('PEXPIRE', key(id, 'readers'), presence)
 return {found, redis.call('XRANGE', key(id, 'events'), '(' .. after .. '-0', '+', 'COUNT', count)}
 """
 )
-"""ARGV: id, life of presence, the last sequence that is known, most batches."""
+"""ARGV: id, the reader, life of presence, the last sequence that is known, most batches."""
 
 LEAVE = Script(
     WITHOUT_ROOM
     + BEGINNING
     + """
-return redis.call('ZREM', key(ARGV[3], 'readers'), me)
+return redis.call('ZREM', key(ARGV[3], 'readers'), ARGV[4])
 """
 )
-"""ARGV: id."""
+"""ARGV: id, the reader."""
 
 DROP = Script(
     WITHOUT_ROOM
@@ -598,13 +598,15 @@ class StoredJournals:
         """Tell that the rest of a generation will not be there."""
         await self._run(GIVE_UP, id_)
 
-    async def poll(self, id_: GenerationId, after: int) -> tuple[Found, list[bytes]] | None:
+    async def poll(
+        self, id_: GenerationId, reader: str, after: int
+    ) -> tuple[Found, list[bytes]] | None:
         """Return a generation and its next events, while it runs; None where it is gone.
 
         Raises:
             BridgeError: CONTENT_UNREADABLE.
         """
-        reply = await self._run(POLL, id_, _ms(PRESENCE), after, BATCHES_AT_ONCE)
+        reply = await self._run(POLL, id_, reader, _ms(PRESENCE), after, BATCHES_AT_ONCE)
         if not reply:
             return None
         described, batches = reply
@@ -619,9 +621,9 @@ class StoredJournals:
             events += batch[known + 1 - first :]
         return _found(id_.home, described), events
 
-    async def leave(self, id_: GenerationId) -> None:
+    async def leave(self, id_: GenerationId, reader: str) -> None:
         """Tell that this process reads a generation no more."""
-        await self._run(LEAVE, id_)
+        await self._run(LEAVE, id_, reader)
 
     async def current(self, home: Home) -> GenerationId | None:
         """Return the generation that a home has now."""
