@@ -201,15 +201,15 @@ class Attachments:
         Raises:
             BridgeError: REQUEST_ID_REUSED.
         """
-        if pointer.digest != request_digest(ask):
-            raise BridgeError(
-                pb.ERROR_REASON_REQUEST_ID_REUSED, "The request_id came with another request."
-            )
         found = await self._stored.open(pointer.id)
         # What failed before its first event can be begun again: nobody has anything of it.
         if found is None or (found.status == "failed" and not found.saved):
             await self._stored.forget(home, pointer.id)
             return None
+        if pointer.digest != request_digest(ask):
+            raise BridgeError(
+                pb.ERROR_REASON_REQUEST_ID_REUSED, "The request_id came with another request."
+            )
         status = pb.ResponseCacheStatus.Value(pointer.outcome)
         return await self._opened(found, status, is_named=True, is_resumed=True)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from ..errors import BridgeError
 from ..store.patience import A_MOMENT, patiently
-from .journal import Journal
+from .journal import Journal, not_resumable
 from .production import abandoned
 from .stored_journals import Found, GenerationId, StoredJournals
 
@@ -62,8 +62,9 @@ class Following:
         after = self.journal.last
         polled = await patiently(lambda: self._stored.poll(self._id, self._reader, after))
         if polled is None:
-            # Deleted, or its process ended it when nobody seemed to read it.
-            self.journal.fail(abandoned(after))
+            # Deleted, or its process ended it before it heard of this reader.
+            is_new = after == 0
+            self.journal.fail(not_resumable("It is gone.") if is_new else abandoned(after))
             return
         found, events = polled
         if found.status in ("complete", "failed"):

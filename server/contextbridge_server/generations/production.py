@@ -198,9 +198,11 @@ class Production:
         """Save events as they come; give up where the store stays away, or they are too many."""
         saved = 0
         try:
-            while not self.journal.has_outgrown:
+            while True:
                 await self._unsaved.wait()
                 self._unsaved.clear()
+                if self.journal.has_outgrown:
+                    break
                 events = self.journal.since(saved)
                 if not await self._save_next(saved + 1, events):
                     break

@@ -81,7 +81,7 @@ local function describe(id)
   return {id, status, state[1], state[2], state[3], state[4], state[5], whole, now}
 end
 local function name(id, life)
-  if redis.call('EXISTS', key(id, 'state')) == 0 or is_named(id) then return end
+  if redis.call('EXISTS', key(id, 'state')) == 0 then return end
   redis.call('HSET', key(id, 'state'), 'named', 1)
   for _, part in ipairs({'state', 'whole'}) do
     redis.call('PEXPIRE', key(id, part), life, 'GT')
@@ -167,7 +167,8 @@ OPEN = Script(
     + BEGINNING
     + FINDING
     + """
-name(ARGV[3], ARGV[4])
+-- To be read again prolongs nothing: it is kept for so long after it has ended.
+if not is_named(ARGV[3]) then name(ARGV[3], ARGV[4]) end
 return describe(ARGV[3])
 """
 )
