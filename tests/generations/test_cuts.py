@@ -10,12 +10,12 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import pytest
 
-from contextbridge import v1 as pb
+from families import CHAT, NATIVE, read, text_of, whole_text
 
 GEMINI = "gemini-2.5-flash"
 ONE_KIND = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
@@ -195,44 +195,9 @@ def replicas_fixture(stored, gateway, client_of) -> Callable[..., object]:
     return replicas
 
 
-@dataclass(frozen=True)
-class Family:
-    """A streaming method and its unary twin."""
-
-    stream: str
-    unary: str
-    asking: str
-
-    def request(self, requests, context, text=TEXT, **fields):
-        return getattr(requests, self.asking)(context, text, **fields)
-
-
-CHAT = Family("ChatWithContext", "CompleteChatWithContext", "chatting")
-NATIVE = Family("StreamGenerateContent", "GenerateContent", "generating")
-FAMILIES = pytest.mark.parametrize("family", [CHAT, NATIVE], ids=["chat", "gemini"])
-
-
-def text_of(events) -> str:
-    """Return the text that events of either family say."""
-    return "".join(
-        event.content.text
-        if isinstance(event, pb.ChatWithContextResponse)
-        else "".join(p.text for c in event.candidates for p in c.content.parts if not p.thought)
-        for event in events
-    )
-
-
-def whole_text(answer) -> str:
-    """Return the text of a whole answer of either family."""
-    if isinstance(answer, pb.CompleteChatWithContextResponse):
-        return answer.choices[0].message.content
-    parts = answer.candidates[0].content.parts
-    return "".join(part.text for part in parts if not part.thought)
-
-
-async def read(call) -> list:
-    """Read a stream that must end well, and return its events."""
-    return [event async for event in call]
+FAMILIES = pytest.mark.parametrize(
+    "family", [replace(CHAT, text=TEXT), replace(NATIVE, text=TEXT)], ids=["chat", "gemini"]
+)
 
 
 async def read_through(proxy, client_of, method, request) -> list:

@@ -15,8 +15,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from contextbridge import v1 as pb
 from contextbridge_server.store.patience import patiently
+from families import read, some, text_of
 
 GEMINI = "gemini-2.5-flash"
 SLOW = f"{GEMINI}+pace=0.03"
@@ -32,34 +32,6 @@ METHODS = {
     "gemini": ("StreamGenerateContent", "GenerateContent", "generating"),
 }
 FAMILIES = pytest.mark.parametrize("family", METHODS)
-
-
-def text_of(events) -> str:
-    """Return the text that events of either family say."""
-    return "".join(
-        event.content.text
-        if isinstance(event, pb.ChatWithContextResponse)
-        else "".join(p.text for c in event.candidates for p in c.content.parts if not p.thought)
-        for event in events
-    )
-
-
-async def read(call, into=None) -> list:
-    """Read a stream that must end well, and return its events."""
-    events = [] if into is None else into
-    async for event in call:
-        events.append(event)
-    return events
-
-
-async def some(call, count) -> list:
-    """Read the first events of a stream."""
-    events = []
-    async for event in call:
-        events.append(event)
-        if len(events) == count:
-            break
-    return events
 
 
 async def both(one, other, method, request):

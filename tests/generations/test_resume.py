@@ -3,13 +3,13 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import grpc
 import pytest
 from aiohttp import web
 
 from contextbridge import v1 as pb
+from families import CHAT, NATIVE, read, some, text_of, whole_text
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
@@ -19,63 +19,13 @@ ONE_KIND = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
 """For what does not depend on the kind of store."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """A streaming method and its unary twin."""
-
-    stream: str
-    unary: str
-    asking: str
-
-    def request(self, requests, context, text=COUNT, **fields):
-        return getattr(requests, self.asking)(context, text, **fields)
-
-
-CHAT = Family("ChatWithContext", "CompleteChatWithContext", "chatting")
-NATIVE = Family("StreamGenerateContent", "GenerateContent", "generating")
 FAMILIES = pytest.mark.parametrize("family", [CHAT, NATIVE], ids=["chat", "gemini"])
-
-
-def text_of(events) -> str:
-    """Return the text that events of either family say."""
-    return "".join(
-        event.content.text
-        if isinstance(event, pb.ChatWithContextResponse)
-        else "".join(p.text for c in event.candidates for p in c.content.parts if not p.thought)
-        for event in events
-    )
-
-
-def whole_text(answer) -> str:
-    """Return the text of a whole answer of either family."""
-    if isinstance(answer, pb.CompleteChatWithContextResponse):
-        return answer.choices[0].message.content
-    parts = answer.candidates[0].content.parts
-    return "".join(part.text for part in parts if not part.thought)
 
 
 def told(event):
     """Return what a last event tells beside the answer."""
     last = event.completed if isinstance(event, pb.ChatWithContextResponse) else event
     return last.response_cache, last.billed_usage, last.context
-
-
-async def read(call, into=None) -> list:
-    """Read a stream that must end well, and return its events."""
-    events = [] if into is None else into
-    async for event in call:
-        events.append(event)
-    return events
-
-
-async def some(call, count) -> list:
-    """Read the first events of a stream."""
-    events = []
-    async for event in call:
-        events.append(event)
-        if len(events) == count:
-            break
-    return events
 
 
 async def begun(call, count=3) -> list:
