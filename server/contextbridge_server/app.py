@@ -1,8 +1,9 @@
 """The composition root: settings in, a running server out. Everything is built here, once."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import grpc
 
@@ -64,6 +65,7 @@ from .upstream.port import Upstream
 from .upstream.retry import RetryBudget, RetryingUpstream, RetryPolicy
 
 EMULATOR_KEY = "sk-emulator"
+Settle: TypeAlias = Callable[[], Awaitable[None]]
 RECOVERIES = {
     "never": pb.RECOVERY_NEVER,
     "restore": pb.RECOVERY_RESTORE,
@@ -89,16 +91,18 @@ async def running_server(settings: Settings) -> AsyncIterator[Server]:
             http, _retry_policy(settings), RetryBudget(settings.retry_budget)
         )
         callers = read_callers(settings.callers_file) if settings.callers_file else None
-        services = await _services(settings, upstream, callers, stack)
+        services, settle = await _services(settings, upstream, callers, stack)
         server = Server(_server_options(settings), services, _layers(settings, callers, key))
         await server.start()
-        stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace)
+        stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace, settle)
         yield server
 
 
 async def _services(
     settings: Settings, upstream: Upstream, callers: Callers | None, stack: AsyncExitStack
-) -> Services:
+) -> tuple[Services, Settle | None]:
+    """Return the services, and what waits for what outlives their calls."""
+    settle: Settle | None = None
     limits = Limits(max_inline_bytes=settings.max_inline_bytes)
     store = await stack.enter_async_context(_store(settings))
     ownership = _ownership(settings, store, callers)
@@ -121,7 +125,7 @@ async def _services(
         )
         tallies = Tallies(store)
         await stack.enter_async_context(tallies.adding())
-        generations, responses = _journaled(
+        generations, responses, settle = _journaled(
             settings,
             store=store,
             contexts=NamedContexts(records, OwnerRecords(store), _now),
@@ -130,13 +134,14 @@ async def _services(
             tasks=tasks,
             limits=limits,
         )
-    return Services(
+    services = Services(
         contexts=ContextServicer(contexts, generations),
         gemini=GeminiServicer(generations, limits),
         cached_contents=CachedContentServicer(upstream, limits, ownership),
         files=FileServicer(upstream, Uploads(upstream, settings.upload_prefix), ownership),
         response_cache=ResponseCacheServicer(responses),
     )
+    return services, settle
 
 
 @asynccontextmanager
@@ -230,8 +235,8 @@ def _journaled(
     tallies: Tallies,
     tasks: OwnedTasks,
     limits: Limits,
-) -> tuple[Generations, CachedResponses]:
-    """Return what generates by way of journals, and what keeps answers."""
+) -> tuple[Generations, CachedResponses, Settle]:
+    """Return what generates by way of journals, what keeps answers, and what waits for them."""
     # The last event comes on top of what may be kept; so do the lengths of all.
     max_stored_bytes = 2 * settings.journal_max_bytes + settings.max_response_bytes
     stored = StoredJournals(store, _vault(settings, max_stored_bytes), settings.resume_retention)
@@ -256,7 +261,7 @@ def _journaled(
         limits=limits,
         upstream=settings.upstream,
     )
-    return generations, StoredResponses(stored, kept, tallies, contexts)
+    return generations, StoredResponses(stored, kept, tallies, contexts), attachments.settle
 
 
 def _ownership(settings: Settings, store: Store | None, callers: Callers | None) -> Ownership:

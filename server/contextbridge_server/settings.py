@@ -311,7 +311,8 @@ class Settings(BaseSettings):
     load balancers need to notice."""
 
     drain_grace: DurationOrZero = timedelta(seconds=30)
-    """How long open calls may go on after that. The longest stream should fit."""
+    """How long open calls may go on after that, and generations that are kept for callers who may
+    come back. The longest stream should fit."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""

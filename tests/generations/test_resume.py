@@ -565,6 +565,24 @@ async def test_a_reader_elsewhere_keeps_a_generation_past_the_grace(pair, reques
 
 
 @ONE_KIND
+async def test_a_server_that_drains_ends_what_its_callers_may_come_back_for(
+    clients, requests, asked
+):
+    async with clients() as other:
+        async with clients(drain_grace="1m") as one:
+            context = await one.made(GEMINI)
+            fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+            request = requests.chatting(context, "count to 25", **fields)
+            had = await begun(one.call("ChatWithContext", request))
+        resume = requests.chatting(context, "count to 25", resume_after=len(had), **fields)
+
+        await read(other.call("ChatWithContext", resume), had)
+
+    assert text_of(had) == " ".join(map(str, range(1, 26)))
+    assert len(answers_made(asked)) == 1
+
+
+@ONE_KIND
 @FAMILIES
 @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
 async def test_without_a_request_id_leaving_closes_upstreams_request_within_a_second(

@@ -1,5 +1,6 @@
 """Finds the generation that a call reads, or begins one."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -87,6 +88,12 @@ class Attachments:
         self._productions: dict[GenerationId, Production] = {}
         self._followings: dict[GenerationId, Following] = {}
         self._running: Counter[str] = Counter()
+        self._runs: set[asyncio.Task[None]] = set()
+
+    async def settle(self) -> None:
+        """Wait until no generation is being made; they may outlive their callers."""
+        while self._runs:
+            await asyncio.wait(self._runs)
 
     async def attach(
         self, ask: Ask[Any], prompt: Prompt, use: CacheUse | None, bypassed: Status
@@ -271,7 +278,9 @@ class Attachments:
         )
         self._productions[id_] = production
         self._running[id_.home.tenant] += 1
-        self._tasks.begin(self._run(production))
+        run = self._tasks.begin(self._run(production))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
         return production
 
     async def _run(self, production: Production) -> None:

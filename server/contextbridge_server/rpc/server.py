@@ -1,7 +1,8 @@
 """The gRPC server: its services, its options, and its end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -106,16 +107,31 @@ class Server:
         for name in SERVICE_NAMES:
             await self._health.set(name, SERVING)
 
-    async def drain(self, delay: timedelta, grace: timedelta) -> None:
-        """Say NOT_SERVING, wait for load balancers to notice, then let open calls end.
+    async def drain(
+        self,
+        delay: timedelta,
+        grace: timedelta,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Say NOT_SERVING, wait for load balancers to notice, then let what is open end.
 
         Args:
             delay: How long new calls are still taken.
-            grace: How long open calls may go on after that.
+            grace: How long open calls, and what outlives them, may go on after that.
+            settle: Waits for what outlives its call.
         """
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(delay.total_seconds())
-        await self._server.stop(grace.total_seconds())
+        async with asyncio.TaskGroup() as ending:
+            ending.create_task(self._server.stop(grace.total_seconds()))
+            if settle is not None:
+                ending.create_task(_at_most(grace, settle))
+
+
+async def _at_most(wait: timedelta, work: Callable[[], Awaitable[None]]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait.total_seconds()):
+            await work()
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, Any]]:
