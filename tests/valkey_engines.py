@@ -243,6 +243,22 @@ async def store_fixture(engine: Engine) -> AsyncIterator[ValkeyStore]:
         yield store
 
 
+@pytest.fixture(name="lone_url", scope="module")
+async def lone_url_fixture(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Run a Valkey of a test file's own; return its address."""
+    async with running_valkey(EmbeddedOptions(tmp_path_factory.mktemp("store"))) as url:
+        yield url
+
+
+@pytest.fixture(name="lone_store")
+async def lone_store_fixture(lone_url: str) -> AsyncIterator[ValkeyStore]:
+    """Return an empty store of a test file's own, for what does not depend on its kind."""
+    async with opened_store(lone_url, timeout=TIMEOUT) as store:
+        await store.execute("FLUSHALL")
+        yield store
+        await store.execute("CONFIG", "SET", "maxmemory", 0)
+
+
 @pytest.fixture(name="open_store", scope="session")
 def open_store_fixture() -> OpenStore:
     """Return what opens a store: `async with open_store(url) as store`."""

@@ -5,7 +5,6 @@ Of a context there are, in one slot: `record`, a hash of what it is and what hap
 `restore` and `turn`. A tenant's `contexts` lists the ids, whose order is that of their making.
 """
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ ID_PREFIX = "context-"
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 26
 RANDOM_BITS = 80
-LARGE_BYTES = 64 * 1024
-"""What is larger is sealed and opened in a thread, so that other calls get their turns."""
 SAMPLE = 4
 """Entries of a tenant's list that each new one looks at, to take out those that are gone: more than
 one each, so that the list cannot grow with what is dead."""
@@ -271,7 +268,7 @@ class ContextRecords:
     ) -> None:
         """Keep a new context; `content` is what it was made from, or None to keep nothing of it."""
         key = place.key("content")
-        sealed = await self._sealed(content, key) if content is not None else b""
+        sealed = await self._vault.sealed(content, key) if content is not None else b""
         fields = _fields(place, record)
         await self._store.run(
             ADD, (place.key("record"), key), _ms(record.life(now)), sealed, *_flat(fields)
@@ -334,7 +331,7 @@ class ContextRecords:
         sealed = await self._store.execute("GET", key)
         if sealed is None:
             return None
-        body: Json = msgspec.json.decode(await self._opened(sealed, key))
+        body: Json = msgspec.json.decode(await self._vault.opened(sealed, key))
         return body
 
     async def turns(self, place: Place) -> list[list[Json]]:
@@ -345,7 +342,7 @@ class ContextRecords:
         """
         key = place.key("turns")
         sealed = await self._store.execute("LRANGE", key, 0, -1)
-        return [msgspec.json.decode(await self._opened(turn, key)) for turn in sealed]
+        return [msgspec.json.decode(await self._vault.opened(turn, key)) for turn in sealed]
 
     async def bind(
         self, place: Place, token: int, binding: Binding, held_before: int
@@ -403,7 +400,7 @@ class ContextRecords:
         """
         binding = used.binding if not inlined else None
         key = place.key("turns")
-        sealed = await self._sealed(msgspec.json.encode(turn.messages), key) if turn else b""
+        sealed = await self._vault.sealed(msgspec.json.encode(turn.messages), key) if turn else b""
         done = await self._store.run(
             USE_WITH_TURN if turn else USE,
             (place.key("record"), place.key("content"), key),
@@ -453,16 +450,6 @@ class ContextRecords:
         """Take from a day's budget for keeping a context warm; False where too little is left."""
         keys = (place.key("record"),)
         return bool(await self._store.run(SPEND, keys, day, token_ms, most_token_ms))
-
-    async def _sealed(self, content: bytes, label: str) -> bytes:
-        if len(content) < LARGE_BYTES:
-            return self._vault.seal(content, label)
-        return await asyncio.to_thread(self._vault.seal, content, label)
-
-    async def _opened(self, sealed: bytes, label: str) -> bytes:
-        if len(sealed) < LARGE_BYTES:
-            return self._vault.open(sealed, label)
-        return await asyncio.to_thread(self._vault.open, sealed, label)
 
     async def delete(self, place: Place) -> ContextRecord | None:
         """Delete a context and all that was stored of it; return what it was, if it was there."""

@@ -16,6 +16,7 @@ from ..errors import BridgeError
 from ..store.claims import Claims
 from ..store.keys import identity_key, request_key
 from ..store.patience import patiently
+from ..store.vault import LARGE_BYTES
 from ..tasks import OwnedTasks
 from ..translate.contexts import (
     context_change,
@@ -36,7 +37,7 @@ from .ownership import Ownership
 from .pages import LOOKS, page_of
 from .prices import PriceTable
 from .record import ContextRecord, as_stored
-from .records import LARGE_BYTES, ContextRecords, Place, is_ours, new_id, not_found
+from .records import ContextRecords, Place, is_ours, new_id, not_found
 from .statistics import Counters
 from .upstream_names import named_context
 from .warmth import extend

@@ -29,7 +29,6 @@ from contextbridge_server.contexts.upstream_names import (
 )
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.rpc.status import trailers
-from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 from contextbridge_server.store.keys import owner_key
 from contextbridge_server.store.port import Store
 from contextbridge_server.store.valkey import opened_store
@@ -46,18 +45,9 @@ FILE = named_file("files/f1")
 SOON = datetime.now(UTC) + timedelta(hours=1)
 
 
-@pytest.fixture(name="url", scope="module")
-async def url_fixture(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with running_valkey(EmbeddedOptions(tmp_path_factory.mktemp("store"))) as url:
-        yield url
-
-
 @pytest.fixture(name="store")
-async def store_fixture(url: str) -> AsyncIterator[Store]:
-    async with opened_store(url, timeout=timedelta(seconds=10)) as store:
-        await store.execute("FLUSHALL")
-        yield store
-        await store.execute("CONFIG", "SET", "maxmemory", 0)
+def store_fixture(lone_store: Store) -> Store:
+    return lone_store
 
 
 @pytest.fixture(name="absent")

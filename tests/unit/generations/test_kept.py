@@ -1,6 +1,5 @@
 """What is kept of a tenant's generations: listed, bounded, and found to be deleted."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,10 +12,8 @@ from contextbridge_server.generations.stored_journals import (
     Home,
     StoredJournals,
 )
-from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 from contextbridge_server.store.keys import kept_key
 from contextbridge_server.store.port import Store
-from contextbridge_server.store.valkey import opened_store
 from contextbridge_server.store.vault import Vault
 
 HOUR = timedelta(hours=1)
@@ -24,18 +21,9 @@ RETENTION = timedelta(minutes=10)
 NO_BOUNDS = Bounds(count=1_000_000, bytes=2**50)
 
 
-@pytest.fixture(name="url", scope="module")
-async def url_fixture(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with running_valkey(EmbeddedOptions(tmp_path_factory.mktemp("store"))) as url:
-        yield url
-
-
 @pytest.fixture(name="store")
-async def store_fixture(url: str) -> AsyncIterator[Store]:
-    async with opened_store(url, timeout=timedelta(seconds=10)) as store:
-        await store.execute("FLUSHALL")
-        yield store
-        await store.execute("CONFIG", "SET", "maxmemory", 0)
+def store_fixture(lone_store: Store) -> Store:
+    return lone_store
 
 
 class Keeper:

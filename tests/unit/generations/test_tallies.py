@@ -1,7 +1,6 @@
 """What the response cache has done: counted in each process, added up in the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,10 +8,8 @@ import pytest
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.generations.tallies import COUNTED, Tallies
-from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
 from contextbridge_server.store.keys import response_cache_key
 from contextbridge_server.store.port import Store
-from contextbridge_server.store.valkey import opened_store
 
 HIT, MISS = pb.RESPONSE_CACHE_STATUS_HIT, pb.RESPONSE_CACHE_STATUS_MISS
 NOTHING = pb.Usage()
@@ -21,18 +18,9 @@ SAVED = pb.Usage(
 )
 
 
-@pytest.fixture(name="url", scope="module")
-async def url_fixture(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with running_valkey(EmbeddedOptions(tmp_path_factory.mktemp("store"))) as url:
-        yield url
-
-
 @pytest.fixture(name="store")
-async def store_fixture(url: str) -> AsyncIterator[Store]:
-    async with opened_store(url, timeout=timedelta(seconds=10)) as store:
-        await store.execute("FLUSHALL")
-        yield store
-        await store.execute("CONFIG", "SET", "maxmemory", 0)
+def store_fixture(lone_store: Store) -> Store:
+    return lone_store
 
 
 class Flaky:
