@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -650,6 +651,35 @@ async def test_who_comes_as_the_last_one_leaves_has_an_answer_that_is_kept(
 
     assert len(upstream.said) == asked
     assert ((await reading).text, third.status) == (second.text, HIT)
+
+
+async def test_a_request_id_that_comes_as_the_last_one_leaves_has_its_grace(
+    replicas, begin, said, upstream, eventually, monkeypatch
+):
+    """It names the generation after its process last heard that nothing does."""
+    refused = asyncio.Event()
+    end_unread = StoredJournals.end_unread
+
+    async def ending(self, id_, **options):
+        await self.find(id_.home, max_age=timedelta(days=1), named=True)
+        ended = await end_unread(self, id_, **options)
+        if not ended:
+            refused.set()
+        return ended
+
+    monkeypatch.setattr(StoredJournals, "end_unread", ending)
+    first = await begin(replicas[0])
+    answer = await said()
+    answer.say("one")
+    await first.until("one")
+    first.leave()
+
+    await asyncio.wait_for(refused.wait(), 20)
+    answer.end("two")
+    second = await begin(replicas[1])
+
+    assert (await second.rest()).text == "one two "
+    assert len(upstream.said) == 1
 
 
 # ---------------------------------------------------------------------------- failures

@@ -249,7 +249,7 @@ class Production:
             if unread_since is None:
                 unread_since = loop.time()
             grace = self._terms.grace.total_seconds() if named else 0
-            if loop.time() - unread_since >= grace and await self._end_unread():
+            if loop.time() - unread_since >= grace and await self._end_unread(named=named):
                 log.info(
                     names.GENERATION_UNREAD,
                     request_id=self._asker.terms.request_id,
@@ -284,12 +284,14 @@ class Production:
             return 0, False
         return readers, self.is_named or named
 
-    async def _end_unread(self) -> bool:
+    async def _end_unread(self, *, named: bool) -> bool:
         """End it in the store; False where somebody reads it after all."""
         # Who comes here meanwhile waits until this is decided, and finds it or another then.
         self.is_over = True
         try:
-            ended = await self._stored.end_unread(self.id, even_named=True)
+            # One that has just been named, without our having heard of it, has its grace to come.
+            even_named = named or not self.is_stored
+            ended = await self._stored.end_unread(self.id, even_named=even_named)
         except BridgeError:
             ended = True
         self.is_over = ended
