@@ -32,12 +32,12 @@ ADD = Script(
     WITHOUT_ROOM
     + """
 local time = redis.call('TIME')
-redis.call('HSETNX', KEYS[1], 'start_ms', time[1] * 1000 + math.floor(time[2] / 1000))
-for place = 1, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[place], ARGV[place + 1]) end
+redis.call('HSETNX', KEYS[1], ARGV[1], time[1] * 1000 + math.floor(time[2] / 1000))
+for place = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[place], ARGV[place + 1]) end
 return 1
 """
 )
-"""KEYS: tallies. ARGV: fields, and what is added to each."""
+"""KEYS: tallies. ARGV: the field that says since when, fields, and what is added to each."""
 
 
 class Tallies:
@@ -116,7 +116,7 @@ class Tallies:
             return
         pairs = [part for field, count in new.items() if count for part in (field, count)]
         try:
-            await self._store.run(ADD, (response_cache_key(tenant),), *pairs)
+            await self._store.run(ADD, (response_cache_key(tenant),), START, *pairs)
         except BaseException:
             self._new[tenant].update(new)
             raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
@@ -104,6 +104,3 @@ class Translator(Protocol[Request, Event, Whole_co]):
     def usage(self, last: Event) -> pb.Usage:
         """Return what a generation cost when it was made, by its last event."""
         ...
-
-
-AnyTranslator = Translator[Any, Any, Any]
