@@ -20,6 +20,25 @@ $(STAMP): requirements/dev.txt pyproject.toml clients/python/pyproject.toml
 	    --editable clients/python --editable .
 	@touch $@
 
+# The tools of the other languages: generators, linters and what people call a server with.
+GO_TOOLS   := .tools/bin/.installed
+JAVA_TOOLS := .tools/java/.installed
+NODE_TOOLS := clients/typescript/node_modules/.installed
+MVN        := mvn --batch-mode --quiet --file clients/java/pom.xml
+
+$(GO_TOOLS): clients/go/tools/go.mod clients/go/tools/go.sum
+	cd clients/go/tools && GOBIN=$(CURDIR)/.tools/bin go install tool
+	@touch $@
+
+$(JAVA_TOOLS): clients/java/pom.xml
+	$(MVN) dependency:copy@generators
+	chmod +x .tools/java/*
+	@touch $@
+
+$(NODE_TOOLS): clients/typescript/package.json clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 run: $(STAMP) ## Serve on 127.0.0.1:50051 against the built-in emulator
 	$(BIN)/contextbridge serve --listen $(ADDRESS) --upstream emulator --data-dir .data \
 	    --log-format console
@@ -50,10 +69,12 @@ types: $(STAMP) ## Check types
 layers: $(STAMP) ## Check that imports point one way
 	$(BIN)/lint-imports --no-logo
 
-proto: $(STAMP) ## Generate stubs and descriptor set from the protos
+GENERATORS := $(STAMP) $(GO_TOOLS) $(JAVA_TOOLS) $(NODE_TOOLS)
+
+proto: $(GENERATORS) ## Generate stubs and descriptor set from the protos
 	$(BIN)/python protos/generate.py
 
-proto-check: $(STAMP) ## Check that what is generated is current
+proto-check: $(GENERATORS) ## Check that what is generated is current
 	$(BIN)/python protos/generate.py --check
 
 proto-breaking: $(STAMP) ## Check that the contract breaks no client of the last release

@@ -1,7 +1,8 @@
 """Generate everything that is made from the protos, or check that what is committed is current.
 
 `python protos/generate.py` writes it; with `--check` it is written to a temporary folder and
-compared, and a difference is a failure.
+compared, and a difference is a failure. The generators of the other languages are installed by the
+Makefile, which runs this.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import google.rpc
 from google.protobuf import descriptor_pb2
 
 PROTOS = Path(__file__).resolve().parent
@@ -21,7 +23,20 @@ ROOT = PROTOS.parent
 PACKAGE = Path("contextbridge/v1")
 PYTHON_CLIENT = Path("clients/python")
 DESCRIPTOR_SET = Path("protos/contextbridge.protoset")
+RUST_WORKSPACE = ROOT / "clients/rust"
+RUST_STUBS = Path("clients/rust/src/generated")
+TYPESCRIPT_STUBS = Path("clients/typescript/src/generated")
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+BUF = SCRIPTS / "buf"
+
+GENERATED = (
+    PYTHON_CLIENT / PACKAGE,
+    Path("clients/go") / PACKAGE,
+    TYPESCRIPT_STUBS,
+    Path("clients/java/src/generated/java"),
+    RUST_STUBS,
+)
+"""The folders that hold nothing else."""
 
 
 def run(*command: str | Path) -> None:
@@ -33,7 +48,7 @@ def descriptor_set(root: Path) -> None:
     """Write the descriptor set, with comments and imports, that `grpcurl -protoset` takes."""
     target = root / DESCRIPTOR_SET
     target.parent.mkdir(parents=True, exist_ok=True)
-    run(SCRIPTS / "buf", "build", ".", "--output", f"{target}#format=binpb")
+    run(BUF, "build", ".", "--output", f"{target}#format=binpb")
 
 
 def python_stubs(root: Path) -> None:
@@ -58,6 +73,22 @@ def python_stubs(root: Path) -> None:
         *services,
     )
     (output / PACKAGE / "__init__.py").write_text(python_package(root))
+
+
+def stubs_of_other_languages(root: Path) -> None:
+    """Write the stubs in Go, TypeScript, Java and Rust."""
+    run(BUF, "generate", "--output", root)
+    error_details_for_typescript(root)
+    generator = ("cargo", "run", "--quiet", "--locked", "--package", "generate")
+    manifest = ("--manifest-path", RUST_WORKSPACE / "Cargo.toml")
+    run(*generator, *manifest, "--", root / DESCRIPTOR_SET, root / RUST_STUBS)
+
+
+def error_details_for_typescript(root: Path) -> None:
+    """Write Google's error details in TypeScript."""
+    (protos,) = (Path(folder).parents[1] for folder in google.rpc.__path__)
+    only = ("--path", protos / "google/rpc/error_details.proto")
+    run(BUF, "generate", protos, *only, "--template", "buf.gen.google.yaml", "--output", root)
 
 
 def python_package(root: Path) -> str:
@@ -97,13 +128,15 @@ def generate(root: Path) -> None:
     """Write all that is generated under a root."""
     descriptor_set(root)
     python_stubs(root)
+    stubs_of_other_languages(root)
 
 
 def generated_files(root: Path) -> set[Path]:
     """Return the generated files under a root, relative to it."""
+    found = (path for folder in GENERATED for path in (root / folder).rglob("*") if path.is_file())
     return {
         DESCRIPTOR_SET,
-        *(path.relative_to(root) for path in (root / PYTHON_CLIENT / PACKAGE).glob("*.py*")),
+        *(path.relative_to(root) for path in found if path.suffix != ".pyc"),
     }
 
 
@@ -131,7 +164,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
         return check()
-    shutil.rmtree(ROOT / PYTHON_CLIENT / PACKAGE, ignore_errors=True)
+    for folder in GENERATED:
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
     generate(ROOT)
     return 0
 

@@ -1,0 +1,1 @@
+pub mod v1 { include!("generated/contextbridge.v1.rs"); }
