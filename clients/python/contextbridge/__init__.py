@@ -17,6 +17,7 @@ from contextbridge._requests import (
     ContextOptions,
     GenerateOptions,
 )
+from contextbridge._resume import Resume, Resuming
 from contextbridge._sync_client import Client
 from contextbridge._sync_streams import ChatStream, ContentStream, Stream
 from contextbridge._sync_transport import Stubs
@@ -41,6 +42,8 @@ __all__ = [
     "GenerateOptions",
     "Message",
     "Messages",
+    "Resume",
+    "Resuming",
     "Secret",
     "Source",
     "Stream",

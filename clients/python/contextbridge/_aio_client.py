@@ -32,6 +32,7 @@ from contextbridge._requests import (
     ContextOptions,
     GenerateOptions,
 )
+from contextbridge._resume import Resume, Resuming
 from contextbridge._uploads import Source, opened
 
 
@@ -39,9 +40,9 @@ class AsyncClient:
     """A client of a contextbridge server, for asyncio.
 
     It holds one channel and is made to live long; close it, or use `async with`. Every
-    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE; nothing
-    that may cost money is: the server retries upstream where that is safe, and a `request_id` makes
-    a call repeatable.
+    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE. What
+    may cost money is repeated only where it has a `request_id`, which makes it paid once: a stream
+    then goes on after its newest event, and its reader sees nothing of the break.
 
     Args:
         target: The server's address, such as `bridge.internal:443`, `dns:///bridge:50051` or
@@ -56,6 +57,8 @@ class AsyncClient:
         timeout: The deadline of each call that brings none, streams as a whole. None sets none.
         connect_timeout: The longest wait for a connection, on the first call and on the one after a
             call that failed with UNAVAILABLE. 0 does not wait.
+        resume: How calls with a `request_id` that break are taken up again: a Resume, or True for
+            its defaults. False leaves that to the caller.
         options: gRPC channel arguments, which go before the client's own.
 
     Raises ValueError for a token or key that would leave this machine in plain text, and OSError
@@ -73,6 +76,7 @@ class AsyncClient:
         keepalive: timedelta | None = DEFAULT_KEEPALIVE,
         timeout: Timeout = None,
         connect_timeout: timedelta | float = DEFAULT_CONNECT_TIMEOUT,
+        resume: Resume | bool = True,
         options: Options = (),
     ) -> None:
         self._transport = AsyncTransport(
@@ -85,6 +89,7 @@ class AsyncClient:
                 keepalive=keepalive,
                 timeout=timeout,
                 connect_timeout=connect_timeout,
+                resume=resume,
                 options=options,
             )
         )
@@ -128,6 +133,7 @@ class AsyncClient:
         messages: Messages,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ContextOptions],
     ) -> pb.CreateContextResponse:
         """Makes a context, which upstream charges for until its binding lapses.
@@ -138,10 +144,13 @@ class AsyncClient:
             model: The model that the context is for.
             messages: The prefix, at least one message.
             timeout: The deadline; None means the client's.
+            resume: Whether the call is sent again after a break where it has a `request_id`; None
+                means as the client does.
             options: What ContextOptions lists.
         """
         request = _requests.create_context(model, messages, options)
-        return await self._transport.unary(self.stubs.contexts.CreateContext, request, timeout)
+        method = self.stubs.contexts.CreateContext
+        return await self._transport.unary(method, request, timeout, resume)
 
     async def get_context(
         self, context: str | pb.Context, *, timeout: Timeout = None
@@ -220,6 +229,7 @@ class AsyncClient:
         *,
         model: str | None = None,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncChatStream:
         """Continues from a context and streams the answer; the call begins when it is read.
@@ -228,12 +238,16 @@ class AsyncClient:
             context: A context, or any upstream id.
             messages: What is new; the last message is not the assistant's.
             model: The context's model. None takes it from `context`; an id needs it (TypeError).
-            timeout: The deadline of the whole stream; None means the client's.
+            timeout: The deadline of the whole stream, breaks included; None means the client's.
+            resume: How a break is got over where there is a `request_id`; None means as the client
+                does.
             options: What ChatOptions lists.
         """
         request = _requests.chat(context, messages, model, options)
         method = self.stubs.contexts.ChatWithContext
-        return AsyncChatStream(self._transport, method, request, ChatFold(), timeout)
+        return AsyncChatStream(
+            self._transport, method, request, ChatFold(), timeout=timeout, resume=resume
+        )
 
     async def complete_chat(
         self,
@@ -242,13 +256,13 @@ class AsyncClient:
         *,
         model: str | None = None,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ChatOptions],
     ) -> pb.CompleteChatWithContextResponse:
         """Continues from a context and returns the whole answer: `chat` without the stream."""
         request = _requests.chat(context, messages, model, options)
-        return await self._transport.unary(
-            self.stubs.contexts.CompleteChatWithContext, request, timeout
-        )
+        method = self.stubs.contexts.CompleteChatWithContext
+        return await self._transport.unary(method, request, timeout, resume)
 
     # Gemini
 
@@ -258,6 +272,7 @@ class AsyncClient:
         contents: Contents,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[GenerateOptions],
     ) -> pb.GenerateContentResponse:
         """Returns a whole answer. A prompt that was blocked is an answer without candidates.
@@ -266,10 +281,13 @@ class AsyncClient:
             model: The model, such as `gemini-2.5-flash`.
             contents: The conversation.
             timeout: The deadline; None means the client's.
+            resume: Whether the call is sent again after a break where it has a `request_id`; None
+                means as the client does.
             options: What GenerateOptions lists.
         """
         request = _requests.generate(model, contents, options)
-        return await self._transport.unary(self.stubs.gemini.GenerateContent, request, timeout)
+        method = self.stubs.gemini.GenerateContent
+        return await self._transport.unary(method, request, timeout, resume)
 
     def stream_generate_content(
         self,
@@ -277,12 +295,15 @@ class AsyncClient:
         contents: Contents,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[GenerateOptions],
     ) -> AsyncContentStream:
         """Streams an answer: `generate_content` piece by piece. The call begins when it is read."""
         request = _requests.generate(model, contents, options)
         method = self.stubs.gemini.StreamGenerateContent
-        return AsyncContentStream(self._transport, method, request, ContentFold(), timeout)
+        return AsyncContentStream(
+            self._transport, method, request, ContentFold(), timeout=timeout, resume=resume
+        )
 
     async def count_tokens(
         self,

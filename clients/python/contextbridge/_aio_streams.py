@@ -1,6 +1,7 @@
 """The asyncio streams: an answer on its way, and its whole."""
 
 import asyncio
+import contextlib
 import copy
 import warnings
 from collections.abc import AsyncIterator
@@ -12,9 +13,10 @@ import grpc.aio
 
 from contextbridge import v1 as pb
 from contextbridge._aio_transport import AsyncTransport
-from contextbridge._channel import Timeout
+from contextbridge._channel import Deadline, Timeout
 from contextbridge._errors import ContextBridgeError, incomplete
 from contextbridge._fold import Fold
+from contextbridge._resume import Resuming, broke
 
 _RequestT = TypeVar("_RequestT", bound=pb.ChatWithContextRequest | pb.GenerateContentRequest)
 _EventT = TypeVar("_EventT")
@@ -39,13 +41,18 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
         method: "grpc.aio.UnaryStreamMultiCallable[_RequestT, _EventT]",
         request: _RequestT,
         fold: Fold[_EventT, _AnswerT],
+        *,
         timeout: Timeout,
+        resume: Resuming,
     ) -> None:
         self._transport = transport
         self._method = method
         self._request = request
         self._fold = fold
         self._timeout = timeout
+        self._resume = resume
+        self._attempts = transport.connection.attempts(resume, named=bool(request.request_id))
+        self._deadline: Deadline | None = None
         # Events before the first one asked for are not here: there is no whole answer to fold.
         if request.resume_after > fold.sequence:
             fold.whole = False
@@ -53,7 +60,7 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
         self._events: AsyncIterator[_EventT] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: ContextBridgeError | None = None
-        self._cancelled = False
+        self._left = asyncio.Event()
         self._ended = fold.complete  # Then nothing is left to ask for.
 
     @property
@@ -61,14 +68,29 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
         """The place of the newest event in its generation, from 1. 0 before the first."""
         return self._fold.sequence
 
+    @property
+    def _begun(self) -> Deadline:
+        """The deadline of the whole: it runs from when the first call began."""
+        if self._deadline is None:
+            self._deadline = self._transport.connection.deadline(self._timeout)
+        return self._deadline
+
+    def _rest(self) -> _RequestT:
+        """The request for what follows the newest event."""
+        if self.sequence <= self._request.resume_after:
+            return self._request
+        request = copy.deepcopy(self._request)
+        request.resume_after = self.sequence
+        return request
+
     async def _begin(self) -> AsyncIterator[_EventT]:
-        if self._cancelled:
+        if self._left.is_set():
             raise asyncio.CancelledError
         if self._events is None:
             self._loop = asyncio.get_running_loop()
-            self._call = await self._transport.open(self._method, self._request, self._timeout)
+            self._call = await self._transport.open(self._method, self._rest(), self._begun)
             self._events = aiter(self._call)
-            if self._cancelled:  # By another task, during the wait for a connection.
+            if self._left.is_set():  # By another task, during the wait for a connection.
                 self._call.cancel()
         return self._events
 
@@ -78,25 +100,46 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
     async def __anext__(self) -> _EventT:
         if self._failure is not None:
             raise self._failure
-        if self._ended:
-            raise StopAsyncIteration
-        try:
-            event = await anext(await self._begin())
-        except StopAsyncIteration:
-            self._ended = True
-            # A caller that has the last event asks for what follows it, which is nothing.
-            if self._fold.complete or not (self._fold.whole or self._fold.sequence):
+        while not self._ended:
+            try:
+                event = await anext(await self._begin())
+            except StopAsyncIteration:
+                self._end()
+            except grpc.RpcError as error:
+                await self._get_over(error)
+            except BaseException:  # Cancellation above all: nobody will read on.
+                self.cancel()
                 raise
-            self._failure = incomplete(self._fold.last_event)
-            raise self._failure from None
-        except grpc.RpcError as error:
-            self._failure = self._transport.failed(error)
-            raise self._failure from error
-        except BaseException:  # Cancellation above all: nobody will read on.
-            self.cancel()
-            raise
-        self._fold.add(event)
-        return event
+            else:
+                self._attempts.begin_again()
+                self._fold.add(event)
+                return event
+        raise StopAsyncIteration
+
+    def _end(self) -> None:
+        self._ended = True
+        # A caller that has the last event asks for what follows it, which is nothing.
+        if self._fold.complete or not (self._fold.whole or self._fold.sequence):
+            return
+        self._failure = incomplete(self._fold.last_event)
+        raise self._failure from None
+
+    async def _get_over(self, error: grpc.RpcError) -> None:
+        """Waits until the rest may be asked for, where it may; else the failure is the stream's."""
+        failure = self._transport.failed(error)
+        if self._fold.complete and broke(failure):
+            self._ended = True  # Nothing was lost but the word that all is well.
+            return
+        pause = self._attempts.pause_after(failure, self._begun.remaining())
+        if pause is None or not self._fold.resumable:
+            self._failure = failure
+            raise failure from error
+        self._call = self._events = None
+        await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), seconds)
 
     def text(self, index: int = 0) -> AsyncIterator[str]:
         """Iterates over the pieces of one choice's text, none of them empty, thoughts left out.
@@ -137,15 +180,20 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
             msg = "only a call with a request_id can be resumed"
             raise ValueError(msg)
         self.cancel()
-        request = copy.deepcopy(self._request)
-        request.resume_after = max(self.sequence, request.resume_after)
-        return type(self)(self._transport, self._method, request, self._fold, timeout)
+        return type(self)(
+            self._transport,
+            self._method,
+            self._rest(),
+            self._fold,
+            timeout=timeout,
+            resume=self._resume,
+        )
 
     def cancel(self) -> None:
         """Ends the call, as leaving it early does. Does nothing after the end."""
         if self._ended or self._failure is not None:
             return
-        self._cancelled = True
+        self._left.set()
         if self._call is not None:
             self._call.cancel()
 
@@ -169,7 +217,7 @@ class AsyncStream(Generic[_RequestT, _EventT, _AnswerT]):
     def __del__(self) -> None:
         # grpc.aio keeps every call that is open: dropping this object alone would end nothing.
         call, loop = getattr(self, "_call", None), getattr(self, "_loop", None)
-        if call is None or loop is None or self._cancelled or call.done():
+        if call is None or loop is None or self._left.is_set() or call.done():
             return
         if not loop.is_closed():
             loop.call_soon_threadsafe(call.cancel)

@@ -13,6 +13,7 @@ import grpc.aio
 from contextbridge import v1 as pb
 from contextbridge._channel import Connection, Deadline, Timeout
 from contextbridge._errors import ContextBridgeError
+from contextbridge._resume import Resuming
 from contextbridge._uploads import Upload
 
 if TYPE_CHECKING:
@@ -81,19 +82,17 @@ class AsyncTransport:
         if self._channel is not None:
             await self._channel.close()
 
-    async def begin(self, timeout: Timeout) -> Deadline:
-        """Returns the deadline of a call that begins now, after a wait for a connection.
+    async def ready(self, deadline: Deadline) -> None:
+        """Waits for a connection, within a call's deadline.
 
         Without one in time the call goes ahead: its error then says why there is none.
         """
-        deadline = self.connection.deadline(timeout)
         if not self._connected:
             try:
                 await asyncio.wait_for(self.channel.channel_ready(), deadline.for_connecting())
                 self._connected = True
             except TimeoutError:
                 pass
-        return deadline
 
     def failed(self, error: grpc.RpcError) -> ContextBridgeError:
         """Reads the error of a call."""
@@ -105,31 +104,41 @@ class AsyncTransport:
     async def unary(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Any, _ResponseT]",
-        request: object,
+        request: Any,
         timeout: Timeout,
+        resume: Resuming = None,
     ) -> _ResponseT:
-        """Makes a call with one answer."""
-        deadline = await self.begin(timeout)
-        try:
-            return await method(
-                request, timeout=deadline.remaining(), metadata=self.connection.metadata()
-            )
-        except grpc.RpcError as error:
-            raise self.failed(error) from error
+        """Makes a call with one answer; sends it again after a break where it has a name."""
+        deadline = self.connection.deadline(timeout)
+        named = bool(getattr(request, "request_id", ""))
+        attempts = self.connection.attempts(resume, named=named)
+        while True:
+            await self.ready(deadline)
+            try:
+                return await method(
+                    request, timeout=deadline.remaining(), metadata=self.connection.metadata()
+                )
+            except grpc.RpcError as error:
+                failure = self.failed(error)
+                pause = attempts.pause_after(failure, deadline.remaining())
+                if pause is None:
+                    raise failure from error
+            await asyncio.sleep(pause)
 
     async def open(
         self,
         method: "grpc.aio.UnaryStreamMultiCallable[_RequestT, _ResponseT]",
         request: _RequestT,
-        timeout: Timeout,
+        deadline: Deadline,
     ) -> "grpc.aio.UnaryStreamCall[_RequestT, _ResponseT]":
         """Begins a call with a stream of answers."""
-        deadline = await self.begin(timeout)
+        await self.ready(deadline)
         return method(request, timeout=deadline.remaining(), metadata=self.connection.metadata())
 
     async def upload(self, opening: AbstractContextManager[Upload], timeout: Timeout) -> pb.File:
         """Makes the call that uploads a file."""
-        deadline = await self.begin(timeout)
+        deadline = self.connection.deadline(timeout)
+        await self.ready(deadline)
         with opening as upload:
             call = self.stubs.files.UploadFile(
                 timeout=deadline.remaining(), metadata=self.connection.metadata()

@@ -1,10 +1,11 @@
 """How a client reaches the server: target, TLS, credentials, channel arguments, deadlines.
 
-No call that upstream may charge for is repeated here. The channel cannot tell a call that the
-server never saw from one whose connection was lost after the server had begun, and the server's
-own UNAVAILABLE looks like both. So UNAVAILABLE is retried on reads alone, and the server does the
-rest: it knows what upstream has seen. What gRPC repeats by itself (a call that never left this
-process, or that the server refused before any handler saw it) cost nothing.
+The channel repeats no call that upstream may charge for. It cannot tell a call that the server
+never saw from one whose connection was lost after the server had begun, and the server's own
+UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with a `request_id`,
+which are paid once, are repeated above it (`_resume`), and the server does the rest: it knows what
+upstream has seen. What gRPC repeats by itself (a call that never left this process, or that the
+server refused before any handler saw it) cost nothing.
 """
 
 import ipaddress
@@ -20,6 +21,7 @@ from typing import Any
 
 import grpc
 
+from contextbridge._resume import Attempts, Resuming, policy
 from contextbridge._version import __version__
 
 Secret = str | Callable[[], str]
@@ -147,6 +149,7 @@ class Connection:
         keepalive: timedelta | None,
         timeout: Timeout,
         connect_timeout: timedelta | float,
+        resume: Resuming,
         options: Options,
     ) -> None:
         local = is_local(target)
@@ -172,6 +175,7 @@ class Connection:
         }
         self._timeout = seconds(timeout)
         self._connect_timeout = seconds(connect_timeout)
+        self._resume = policy(resume)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""
@@ -185,6 +189,10 @@ class Connection:
         """The deadline of a call that begins now."""
         chosen = self._timeout if timeout is None else seconds(timeout)
         return Deadline(chosen, self._connect_timeout)
+
+    def attempts(self, resume: Resuming, *, named: bool) -> Attempts:
+        """The tries of a call; one with a `request_id` is named."""
+        return Attempts(policy(resume, self._resume), named=named)
 
 
 class Deadline:

@@ -78,6 +78,11 @@ class ContextBridgeError(Exception):
             text += f"; {violation.field}: {violation.description}"
         return f"{text} (request id {self.request_id})" if self.request_id else text
 
+    @property
+    def upstream_message(self) -> str:
+        """What upstream said, in its own words. Empty where it said nothing."""
+        return self.metadata.get("upstreamMessage", "")
+
     @classmethod
     def from_rpc_error(cls, error: grpc.RpcError) -> Self:
         """Reads a gRPC error. The client does it by itself; calls on `stubs` need it.

@@ -27,6 +27,9 @@ class Fold(Protocol[EventT, AnswerT]):
     whole: bool
     """The first event was asked for."""
 
+    resumable: bool
+    """The server can give the rest again, as far as it has said."""
+
     def add(self, event: EventT, /) -> None:
         """Takes the next event, which is not changed any more: it is kept, not copied."""
 
@@ -103,6 +106,7 @@ class ChatFold:
         self.sequence = 0
         self.complete = False
         self.whole = True
+        self.resumable = True
         self._started = pb.Started()
         self._completed = pb.Completed()
         self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
@@ -113,6 +117,7 @@ class ChatFold:
         match event.WhichOneof("event"):
             case "started":
                 self._started = event.started
+                self.resumable = event.started.resumable
             case "content":
                 choice = self._choices[event.content.index]
                 choice.content.append(event.content.text)
@@ -228,6 +233,7 @@ class ContentFold:
         self.sequence = 0
         self.complete = False
         self.whole = True
+        self.resumable = True
         self._candidates: defaultdict[int, _Candidate] = defaultdict(_Candidate)
         self._latest: dict[str, Any] = {}
         self._extras: list[str] = []

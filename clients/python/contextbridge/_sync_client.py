@@ -29,6 +29,7 @@ from contextbridge._requests import (
     ContextOptions,
     GenerateOptions,
 )
+from contextbridge._resume import Resume, Resuming
 from contextbridge._uploads import Source, opened
 
 
@@ -36,9 +37,9 @@ class Client:
     """A client of a contextbridge server, for threads.
 
     It holds one channel and is made to live long; close it, or use `with`. Every
-    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE; nothing
-    that may cost money is: the server retries upstream where that is safe, and a `request_id` makes
-    a call repeatable.
+    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE. What
+    may cost money is repeated only where it has a `request_id`, which makes it paid once: a stream
+    then goes on after its newest event, and its reader sees nothing of the break.
 
     Args:
         target: The server's address, such as `bridge.internal:443`, `dns:///bridge:50051` or
@@ -53,6 +54,8 @@ class Client:
         timeout: The deadline of each call that brings none, streams as a whole. None sets none.
         connect_timeout: The longest wait for a connection, on the first call and on the one after a
             call that failed with UNAVAILABLE. 0 does not wait.
+        resume: How calls with a `request_id` that break are taken up again: a Resume, or True for
+            its defaults. False leaves that to the caller.
         options: gRPC channel arguments, which go before the client's own.
 
     Raises ValueError for a token or key that would leave this machine in plain text, and OSError
@@ -70,6 +73,7 @@ class Client:
         keepalive: timedelta | None = DEFAULT_KEEPALIVE,
         timeout: Timeout = None,
         connect_timeout: timedelta | float = DEFAULT_CONNECT_TIMEOUT,
+        resume: Resume | bool = True,
         options: Options = (),
     ) -> None:
         self._transport = Transport(
@@ -82,6 +86,7 @@ class Client:
                 keepalive=keepalive,
                 timeout=timeout,
                 connect_timeout=connect_timeout,
+                resume=resume,
                 options=options,
             )
         )
@@ -125,6 +130,7 @@ class Client:
         messages: Messages,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ContextOptions],
     ) -> pb.CreateContextResponse:
         """Makes a context, which upstream charges for until its binding lapses.
@@ -135,10 +141,13 @@ class Client:
             model: The model that the context is for.
             messages: The prefix, at least one message.
             timeout: The deadline; None means the client's.
+            resume: Whether the call is sent again after a break where it has a `request_id`; None
+                means as the client does.
             options: What ContextOptions lists.
         """
         request = _requests.create_context(model, messages, options)
-        return self._transport.unary(self.stubs.contexts.CreateContext, request, timeout)
+        method = self.stubs.contexts.CreateContext
+        return self._transport.unary(method, request, timeout, resume)
 
     def get_context(self, context: str | pb.Context, *, timeout: Timeout = None) -> pb.Context:
         """Returns a context as it is now."""
@@ -215,6 +224,7 @@ class Client:
         *,
         model: str | None = None,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream:
         """Continues from a context and streams the answer; the call begins when it is read.
@@ -223,12 +233,16 @@ class Client:
             context: A context, or any upstream id.
             messages: What is new; the last message is not the assistant's.
             model: The context's model. None takes it from `context`; an id needs it (TypeError).
-            timeout: The deadline of the whole stream; None means the client's.
+            timeout: The deadline of the whole stream, breaks included; None means the client's.
+            resume: How a break is got over where there is a `request_id`; None means as the client
+                does.
             options: What ChatOptions lists.
         """
         request = _requests.chat(context, messages, model, options)
         method = self.stubs.contexts.ChatWithContext
-        return ChatStream(self._transport, method, request, ChatFold(), timeout)
+        return ChatStream(
+            self._transport, method, request, ChatFold(), timeout=timeout, resume=resume
+        )
 
     def complete_chat(
         self,
@@ -237,11 +251,13 @@ class Client:
         *,
         model: str | None = None,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[ChatOptions],
     ) -> pb.CompleteChatWithContextResponse:
         """Continues from a context and returns the whole answer: `chat` without the stream."""
         request = _requests.chat(context, messages, model, options)
-        return self._transport.unary(self.stubs.contexts.CompleteChatWithContext, request, timeout)
+        method = self.stubs.contexts.CompleteChatWithContext
+        return self._transport.unary(method, request, timeout, resume)
 
     # Gemini
 
@@ -251,6 +267,7 @@ class Client:
         contents: Contents,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[GenerateOptions],
     ) -> pb.GenerateContentResponse:
         """Returns a whole answer. A prompt that was blocked is an answer without candidates.
@@ -259,10 +276,13 @@ class Client:
             model: The model, such as `gemini-2.5-flash`.
             contents: The conversation.
             timeout: The deadline; None means the client's.
+            resume: Whether the call is sent again after a break where it has a `request_id`; None
+                means as the client does.
             options: What GenerateOptions lists.
         """
         request = _requests.generate(model, contents, options)
-        return self._transport.unary(self.stubs.gemini.GenerateContent, request, timeout)
+        method = self.stubs.gemini.GenerateContent
+        return self._transport.unary(method, request, timeout, resume)
 
     def stream_generate_content(
         self,
@@ -270,12 +290,15 @@ class Client:
         contents: Contents,
         *,
         timeout: Timeout = None,
+        resume: Resuming = None,
         **options: Unpack[GenerateOptions],
     ) -> ContentStream:
         """Streams an answer: `generate_content` piece by piece. The call begins when it is read."""
         request = _requests.generate(model, contents, options)
         method = self.stubs.gemini.StreamGenerateContent
-        return ContentStream(self._transport, method, request, ContentFold(), timeout)
+        return ContentStream(
+            self._transport, method, request, ContentFold(), timeout=timeout, resume=resume
+        )
 
     def count_tokens(
         self,

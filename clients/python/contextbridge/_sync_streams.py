@@ -1,6 +1,7 @@
 """The blocking streams: an answer on its way, and its whole."""
 
 import copy
+import threading
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 import grpc
 
 from contextbridge import v1 as pb
-from contextbridge._channel import Timeout
+from contextbridge._channel import Deadline, Timeout
 from contextbridge._errors import ContextBridgeError, cancelled, incomplete
 from contextbridge._fold import Fold
+from contextbridge._resume import Resuming, broke
 from contextbridge._sync_transport import Transport
 
 if TYPE_CHECKING:
@@ -41,20 +43,25 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         method: "grpc.UnaryStreamMultiCallable[_RequestT, _EventT]",
         request: _RequestT,
         fold: Fold[_EventT, _AnswerT],
+        *,
         timeout: Timeout,
+        resume: Resuming,
     ) -> None:
         self._transport = transport
         self._method = method
         self._request = request
         self._fold = fold
         self._timeout = timeout
+        self._resume = resume
+        self._attempts = transport.connection.attempts(resume, named=bool(request.request_id))
+        self._deadline: Deadline | None = None
         # Events before the first one asked for are not here: there is no whole answer to fold.
         if request.resume_after > fold.sequence:
             fold.whole = False
         self._call: _CallIterator[_EventT] | None = None
         self._events: Iterator[_EventT] | None = None
         self._failure: ContextBridgeError | None = None
-        self._cancelled = False
+        self._left = threading.Event()
         self._ended = fold.complete  # Then nothing is left to ask for.
 
     @property
@@ -62,13 +69,28 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         """The place of the newest event in its generation, from 1. 0 before the first."""
         return self._fold.sequence
 
+    @property
+    def _begun(self) -> Deadline:
+        """The deadline of the whole: it runs from when the first call began."""
+        if self._deadline is None:
+            self._deadline = self._transport.connection.deadline(self._timeout)
+        return self._deadline
+
+    def _rest(self) -> _RequestT:
+        """The request for what follows the newest event."""
+        if self.sequence <= self._request.resume_after:
+            return self._request
+        request = copy.deepcopy(self._request)
+        request.resume_after = self.sequence
+        return request
+
     def _begin(self) -> Iterator[_EventT]:
-        if self._cancelled:
+        if self._left.is_set():
             raise cancelled()
         if self._events is None:
-            self._call = self._transport.open(self._method, self._request, self._timeout)
+            self._call = self._transport.open(self._method, self._rest(), self._begun)
             self._events = iter(self._call)
-            if self._cancelled:  # By another thread, which did not see the call yet.
+            if self._left.is_set():  # By another thread, which did not see the call yet.
                 self._call.cancel()
         return self._events
 
@@ -78,25 +100,42 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
     def __next__(self) -> _EventT:
         if self._failure is not None:
             raise self._failure
-        if self._ended:
-            raise StopIteration
-        try:
-            event = next(self._begin())
-        except StopIteration:
-            self._ended = True
-            # A caller that has the last event asks for what follows it, which is nothing.
-            if self._fold.complete or not (self._fold.whole or self._fold.sequence):
+        while not self._ended:
+            try:
+                event = next(self._begin())
+            except StopIteration:
+                self._end()
+            except grpc.RpcError as error:
+                self._get_over(error)
+            except BaseException:  # Ctrl-C above all: nobody will read on.
+                self.cancel()
                 raise
-            self._failure = incomplete(self._fold.last_event)
-            raise self._failure from None
-        except grpc.RpcError as error:
-            self._failure = self._transport.failed(error)
-            raise self._failure from error
-        except BaseException:  # Ctrl-C above all: nobody will read on.
-            self.cancel()
-            raise
-        self._fold.add(event)
-        return event
+            else:
+                self._attempts.begin_again()
+                self._fold.add(event)
+                return event
+        raise StopIteration
+
+    def _end(self) -> None:
+        self._ended = True
+        # A caller that has the last event asks for what follows it, which is nothing.
+        if self._fold.complete or not (self._fold.whole or self._fold.sequence):
+            return
+        self._failure = incomplete(self._fold.last_event)
+        raise self._failure from None
+
+    def _get_over(self, error: grpc.RpcError) -> None:
+        """Waits until the rest may be asked for, where it may; else the failure is the stream's."""
+        failure = self._transport.failed(error)
+        if self._fold.complete and broke(failure):
+            self._ended = True  # Nothing was lost but the word that all is well.
+            return
+        pause = self._attempts.pause_after(failure, self._begun.remaining())
+        if pause is None or not self._fold.resumable:
+            self._failure = failure
+            raise failure from error
+        self._call = self._events = None
+        self._left.wait(pause)
 
     def text(self, index: int = 0) -> Iterator[str]:
         """Iterates over the pieces of one choice's text, none of them empty, thoughts left out.
@@ -139,15 +178,20 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
             msg = "only a call with a request_id can be resumed"
             raise ValueError(msg)
         self.cancel()
-        request = copy.deepcopy(self._request)
-        request.resume_after = max(self.sequence, request.resume_after)
-        return type(self)(self._transport, self._method, request, self._fold, timeout)
+        return type(self)(
+            self._transport,
+            self._method,
+            self._rest(),
+            self._fold,
+            timeout=timeout,
+            resume=self._resume,
+        )
 
     def cancel(self) -> None:
         """Ends the call, as leaving it early does. Does nothing after the end."""
         if self._ended or self._failure is not None:
             return
-        self._cancelled = True
+        self._left.set()
         if self._call is not None:
             self._call.cancel()
 
@@ -170,7 +214,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
 
     def __del__(self) -> None:
         call = getattr(self, "_call", None)
-        if call is None or self._cancelled or self._ended or self._failure is not None:
+        if call is None or self._left.is_set() or self._ended or self._failure is not None:
             return
         call.cancel()
         if not self._fold.complete:

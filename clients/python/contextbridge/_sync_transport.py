@@ -1,6 +1,7 @@
 """The blocking channel and its stubs: connecting, calling, failing."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import grpc
 from contextbridge import v1 as pb
 from contextbridge._channel import Connection, Deadline, Timeout
 from contextbridge._errors import ContextBridgeError
+from contextbridge._resume import Resuming
 from contextbridge._uploads import Upload
 
 if TYPE_CHECKING:
@@ -63,20 +65,18 @@ class Transport:
         """Ends the calls that are open and closes the channel."""
         self.channel.close()
 
-    def begin(self, timeout: Timeout) -> Deadline:
-        """Returns the deadline of a call that begins now, after a wait for a connection.
+    def ready(self, deadline: Deadline) -> None:
+        """Waits for a connection, within a call's deadline.
 
         Without one in time the call goes ahead: its error then says why there is none.
         """
-        deadline = self.connection.deadline(timeout)
         if not self._connected:
             try:
                 self._probe(b"", timeout=deadline.for_connecting(), wait_for_ready=True)
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    return deadline
+                    return
             self._connected = True
-        return deadline
 
     def failed(self, error: grpc.RpcError) -> ContextBridgeError:
         """Reads the error of a call."""
@@ -88,31 +88,41 @@ class Transport:
     def unary(
         self,
         method: "grpc.UnaryUnaryMultiCallable[Any, _ResponseT]",
-        request: object,
+        request: Any,
         timeout: Timeout,
+        resume: Resuming = None,
     ) -> _ResponseT:
-        """Makes a call with one answer."""
-        deadline = self.begin(timeout)
-        try:
-            return method(
-                request, timeout=deadline.remaining(), metadata=self.connection.metadata()
-            )
-        except grpc.RpcError as error:
-            raise self.failed(error) from error
+        """Makes a call with one answer; sends it again after a break where it has a name."""
+        deadline = self.connection.deadline(timeout)
+        named = bool(getattr(request, "request_id", ""))
+        attempts = self.connection.attempts(resume, named=named)
+        while True:
+            self.ready(deadline)
+            try:
+                return method(
+                    request, timeout=deadline.remaining(), metadata=self.connection.metadata()
+                )
+            except grpc.RpcError as error:
+                failure = self.failed(error)
+                pause = attempts.pause_after(failure, deadline.remaining())
+                if pause is None:
+                    raise failure from error
+            time.sleep(pause)
 
     def open(
         self,
         method: "grpc.UnaryStreamMultiCallable[_RequestT, _ResponseT]",
         request: _RequestT,
-        timeout: Timeout,
+        deadline: Deadline,
     ) -> "_CallIterator[_ResponseT]":
         """Begins a call with a stream of answers."""
-        deadline = self.begin(timeout)
+        self.ready(deadline)
         return method(request, timeout=deadline.remaining(), metadata=self.connection.metadata())
 
     def upload(self, opening: AbstractContextManager[Upload], timeout: Timeout) -> pb.File:
         """Makes the call that uploads a file."""
-        deadline = self.begin(timeout)
+        deadline = self.connection.deadline(timeout)
+        self.ready(deadline)
         with opening as upload:
             messages = _Readable(upload)
             try:

@@ -57,6 +57,7 @@ def connection(target: str = "127.0.0.1:1", **options: Any) -> Connection:
         "keepalive": timedelta(seconds=330),
         "timeout": None,
         "connect_timeout": 1.0,
+        "resume": True,
         "options": (),
     }
     return Connection(target, **(defaults | options))

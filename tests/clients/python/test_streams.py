@@ -321,7 +321,7 @@ async def test_the_deadline_covers_the_whole_stream(
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_resume_goes_on_after_the_newest_event_and_folds_both(
+async def test_resume_by_hand_goes_on_after_the_newest_event_and_folds_both(
     client: Any, script: Any, events: Events
 ) -> None:
     async def handler(request: Any, context: Any) -> None:
@@ -334,7 +334,7 @@ async def test_resume_goes_on_after_the_newest_event_and_folds_both(
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("ChatWithContext", handler)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, request_id="r-1", resume=False)
     with pytest.raises(ContextBridgeError, match="cut off"):
         await stream.answer()
 
@@ -363,7 +363,7 @@ async def test_resume_before_any_event_starts_again(
 ) -> None:
     script.stream("ChatWithContext", *events(STARTED, content("Hi"), COMPLETED))
     script.fail("ChatWithContext", grpc.StatusCode.UNAVAILABLE, "cut off", times=1)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, request_id="r-1", resume=False)
     with pytest.raises(ContextBridgeError):
         await stream.answer()
     assert (await stream.resume().answer()).choices[0].message.content == "Hi"
@@ -434,7 +434,7 @@ async def test_a_stream_begun_in_the_middle_is_cut_where_its_last_event_is_missi
         await drain(chat(client, request_id="r-1", resume_after=2))
 
 
-async def test_a_stream_is_resumed_as_often_as_it_breaks(
+async def test_a_stream_is_resumed_by_hand_as_often_as_it_breaks(
     client: Any, script: Any, events: Events
 ) -> None:
     sent = events(STARTED, *(content(letter) for letter in "Hello"), COMPLETED)
@@ -445,7 +445,7 @@ async def test_a_stream_is_resumed_as_often_as_it_breaks(
             await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("ChatWithContext", one_event)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, request_id="r-1", resume=False)
     for _ in sent[:-1]:
         with pytest.raises(ContextBridgeError, match="cut off"):
             await drain(stream)
@@ -471,7 +471,9 @@ async def test_a_gemini_stream_is_resumed_after_its_newest_message(
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("StreamGenerateContent", handler)
-    stream = client.stream_generate_content("g", "Hi", request_id="r-1", labels={"team": "a"})
+    stream = client.stream_generate_content(
+        "g", "Hi", request_id="r-1", labels={"team": "a"}, resume=False
+    )
     with pytest.raises(ContextBridgeError, match="cut off"):
         await stream.answer()
 
