@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from families import CHAT, NATIVE, read, text_of, whole_text
+from http2_frames import FRAME_HEADER, framed, message_ends
 
 GEMINI = "gemini-2.5-flash"
 ONE_KIND = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
@@ -25,8 +26,6 @@ TEXT = "say: Ça va? 灯台の光 🌊 keeps the ships off Kerrera."
 STRIDE = 5
 AT_ONCE = 12
 
-DATA, FRAME_HEADER, MESSAGE_HEADER = 0, 9, 5
-"""HTTP/2's kind of frame that messages come in; what a frame and a message begin with, in bytes."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -44,33 +43,6 @@ class Cut:
 
 
 NEVER = Cut(1_000_000)
-
-
-def framed(wire: bytes) -> tuple[list[int], list[int]]:
-    """Return the places on the wire that events come in: with the frames' headers, and without."""
-    places: list[int] = []
-    payload: list[int] = []
-    at = 0
-    while at + FRAME_HEADER <= len(wire):
-        body = at + FRAME_HEADER
-        end = body + int.from_bytes(wire[at : at + 3])
-        if wire[at + 3] == DATA:
-            places += range(at, min(end, len(wire)))
-            payload += range(body, min(end, len(wire)))
-        at = end
-    return places, payload
-
-
-def message_ends(wire: bytes) -> list[int]:
-    """Return where on the wire each message ends that a server has sent in its one stream."""
-    _, payload = framed(wire)
-    ends, start = [], 0
-    while start + MESSAGE_HEADER <= len(payload):
-        size = bytes(wire[place] for place in payload[start + 1 : start + MESSAGE_HEADER])
-        start += MESSAGE_HEADER + int.from_bytes(size)
-        if start <= len(payload):
-            ends.append(payload[start - 1] + 1)
-    return ends
 
 
 def place_of(cut: Cut, wire: bytes) -> int:

@@ -1,0 +1,194 @@
+"""Every client does what the suite says; clients/conformance/README.md explains it.
+
+CONTEXTBRIDGE_CLIENTS names the languages, and is Python alone where it is not set: the others are
+built by `make test-clients`.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import runners, suite
+from conformance.cuts import CuttingProxy
+from conformance.judge import assert_like, judge
+from conformance.servers import METHODS, TOKEN, Servers, message_of, running, stub_of
+from contextbridge import v1 as pb
+
+LANGUAGES = os.environ.get("CONTEXTBRIDGE_CLIENTS", "python python-blocking").split()
+CASES = {case["name"]: case for case in suite.load()}
+RUN_SECONDS = runners.TIMEOUT_SECONDS + 60
+
+pytestmark = pytest.mark.timeout(RUN_SECONDS)
+
+
+@dataclass
+class Prepared:
+    """A case made ready for one runner."""
+
+    case: dict[str, Any]
+    """The case with its words filled in."""
+
+    unique: str
+    """What marks its requests, to find them upstream."""
+
+    plan: dict[str, Any] = field(default_factory=dict)
+    proxy: CuttingProxy | None = None
+
+
+Once = dict[str, dict[str, str]]
+Run = dict[str, tuple[Prepared, dict[str, Any]]]
+
+
+class Preparation:
+    """Makes cases ready, and holds what they need until the runner has ended."""
+
+    def __init__(self, servers: Servers, stack: AsyncExitStack, once: Once) -> None:
+        self._servers = servers
+        self._stack = stack
+        self._once = once
+
+    async def prepare(self, case: dict[str, Any]) -> Prepared:
+        """Do what is given, and put the words of the case in their places."""
+        unique = secrets.token_hex(8)
+        words = {"unique": unique, "token": TOKEN, "long": "x" * 20_000}
+        server = case.get("server", "main")
+        if "upstream" in case:
+            words["model"] = f"scripted-{unique}"
+            self._servers.scripted_answers[words["model"]] = case["upstream"]
+        address = await self._servers.address(server)
+        for step in case.get("given", []):
+            words |= await self._take_once(suite.filled(step, words), server)
+        prepared = Prepared(suite.filled(case, words), unique)
+        if "cuts" in case:
+            prepared.proxy = CuttingProxy(address, case["cuts"])
+            await self._stack.enter_async_context(prepared.proxy)
+            address = prepared.proxy.address
+        of_runner = {n: v for n, v in prepared.case.items() if n in suite.FOR_THE_RUNNER}
+        prepared.plan = of_runner | {"connect": self._connect(prepared.case, address)}
+        return prepared
+
+    def _connect(self, case: dict[str, Any], address: str) -> dict[str, Any]:
+        connect = {"target": address} | case.get("connect", {})
+        if trusts := connect.pop("trusts", None):
+            connect["ca_file"] = self._servers.ca_file(trusts)
+        return connect
+
+    async def _take_once(self, step: dict[str, Any], server: str) -> dict[str, str]:
+        """Take a step; one with `once` is taken for the first runner, and known to all."""
+        name = step.get("once")
+        if name is None:
+            return await self._take(step, server)
+        if name not in self._once:
+            self._once[name] = await self._take(step, server)
+        return self._once[name]
+
+    async def _take(self, step: dict[str, Any], server: str) -> dict[str, str]:
+        """Take a step of what is given; return the words that it makes known."""
+        server = step.get("server", server)
+        await self._servers.address(server)
+        match step:
+            case {"call": method, "request": request}:
+                response = await self._servers.call(server, method, request)
+                kept = step.get("keep", {})
+                return {word: _member(response, path) for word, path in kept.items()}
+            case {"hold": method, "request": request}:
+                await self._hold(server, method, request)
+            case {"expire": entry, "dialect": dialect}:
+                assert self._servers.emulator.expire(entry, dialect=dialect) == 1
+            case {"upload": metadata, "data": data, "keep": {"file": "file.name"}}:
+                return {"file": await self._servers.upload(server, metadata, data.encode())}
+            case {"abandon": request}:
+                request_id = secrets.token_hex(8)
+                await self._servers.abandon(request | {"request_id": request_id})
+                return {"abandoned": request_id}
+            case _:
+                raise AssertionError(f"an unknown step: {step}")
+        return {}
+
+    async def _hold(self, server: str, method: str, request: Any) -> None:
+        """Begin a call that upstream leaves without an answer, and leave it open."""
+        channel = await self._stack.enter_async_context(self._servers.channel(server))
+        before = self._servers.emulator.open_requests
+        call = stub_of(channel, method)(message_of(method, request))
+        self._stack.callback(call.cancel)
+        await self._servers.emulator.wait_for_open(before + 1, 20)
+
+
+def _member(response: Any, path: str) -> str:
+    for name in path.split("."):
+        response = getattr(response, name)
+    return str(response)
+
+
+@pytest.fixture(name="servers", scope="session")
+async def servers_fixture(
+    bridge: Callable[..., Any],
+    serving: Callable[..., Any],
+    serving_process: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Servers]:
+    """Run the servers of the suite."""
+    folder = tmp_path_factory.mktemp("servers")
+    async with running(folder, bridge, serving, serving_process) as servers:
+        yield servers
+
+
+@pytest.fixture(name="run_of", scope="session")
+async def run_of_fixture(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Awaitable[Run]]:
+    """Return what gives a language's run of the whole suite, made once."""
+    runs: dict[str, Run] = {}
+    once: Once = {}
+
+    async def run_of(language: str) -> Run:
+        if language not in runs:
+            async with AsyncExitStack() as stack:
+                preparation = Preparation(servers, stack, once)
+                prepared = [await preparation.prepare(case) for case in CASES.values()]
+                plans = [one.plan for one in prepared]
+                folder = tmp_path_factory.mktemp("plans")
+                reports = await runners.run(language, plans, folder)
+                await servers.settled()
+            runs[language] = {
+                one.case["name"]: (one, reports.get(one.case["name"], {})) for one in prepared
+            }
+        return runs[language]
+
+    return run_of
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_client_conforms(
+    language: str, name: str, run_of: Callable[[str], Awaitable[Run]], servers: Servers
+) -> None:
+    prepared, report = (await run_of(language))[name]
+    assert report, "the runner reported nothing"
+    assert "died" not in report, f"the runner died before it came to this: {report['died']}"
+    judge(prepared.case, report)
+    if prepared.proxy is not None:
+        assert prepared.proxy.cuts_left == [], "the connection was not cut as often as it should be"
+    if upstream := prepared.case["expect"].get("upstream"):
+        assert_like(upstream, servers.upstream_of(prepared.unique), "upstream")
+
+
+def test_every_reason_has_a_case() -> None:
+    told = {case["expect"].get("error", {}).get("reason") for case in CASES.values()}
+    assert set(pb.ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"} <= told
+
+
+def test_every_method_has_a_case() -> None:
+    succeeded = {case["call"] for case in CASES.values() if "error" not in case["expect"]}
+    assert succeeded == set(METHODS)
+
+
+def test_every_language_has_its_runner() -> None:
+    folders = {path.name for path in Path(runners.CLIENTS).iterdir() if path.is_dir()}
+    assert {name.partition("-")[0] for name in runners.RUNNERS} == folders - {"conformance"}

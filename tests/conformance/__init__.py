@@ -1,0 +1,1 @@
+"""The conformance suite's judge: its servers, what stands between, and what is compared."""

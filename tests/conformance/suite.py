@@ -1,0 +1,47 @@
+"""The suite as it is read from its file, and made ready for one runner."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parents[2] / "clients" / "conformance" / "suite.json"
+FOR_THE_RUNNER = (
+    "name",
+    "call",
+    "request",
+    "upload",
+    "read",
+    "timeout",
+    "cancel_after",
+    "resume",
+)
+
+
+def load(file: Path = FILE) -> list[dict[str, Any]]:
+    """Return the cases, by unique names."""
+    cases = json.loads(file.read_text())["cases"]
+    names = [case["name"] for case in cases]
+    assert len(names) == len(set(names)), "two cases of one name"
+    return cases
+
+
+def filled(value: Any, words: dict[str, str]) -> Any:
+    """Return JSON with `{word}` replaced in its texts, and long texts written out.
+
+    `{"$repeat": "ab", "$times": 3}` is `ababab`, and with `"$base64": true` that in base64.
+    """
+    match value:
+        case str():
+            for word, meaning in words.items():
+                value = value.replace(f"{{{word}}}", meaning)
+            return value
+        case {"$repeat": str() as text, "$times": int() as times, **options}:
+            long = filled(text, words) * times
+            return base64.b64encode(long.encode()).decode() if options else long
+        case dict():
+            return {name: filled(member, words) for name, member in value.items()}
+        case list():
+            return [filled(element, words) for element in value]
+        case _:
+            return value
