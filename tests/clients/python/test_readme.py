@@ -24,6 +24,7 @@ OUTPUTS = [
     "RESPONSE_CACHE_STATUS_MISS\nRESPONSE_CACHE_STATUS_HIT\n1 hit\n1 deleted\n",
     "StatusCode.NOT_FOUND ERROR_REASON_CONTEXT_NOT_FOUND None\n",
     "One month.\n",
+    "One month.\n",
     "",
 ]
 
@@ -32,7 +33,7 @@ OUTPUTS = [
 def answering(script: Any, events: Any) -> Any:
     context = pb.Context(id="ctx-1", model="doubao-1-5-pro-32k")
     whole = events(
-        {"started": pb.Started(id="a-1")},
+        {"started": pb.Started(id="a-1", resumable=True)},
         {"content": pb.TextDelta(text="One ")},
         {"content": pb.TextDelta(text="month.")},
         {"completed": pb.Completed(usage=pb.Usage(cached_tokens=40))},
