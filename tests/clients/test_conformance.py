@@ -4,9 +4,10 @@ CONTEXTBRIDGE_CLIENTS names the languages, and is Python alone where it is not s
 built by `make test-clients`.
 """
 
+import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,16 @@ from conformance.judge import assert_like, judge
 from conformance.servers import METHODS, TOKEN, Servers, message_of, running, stub_of
 from contextbridge import v1 as pb
 
-LANGUAGES = os.environ.get("CONTEXTBRIDGE_CLIENTS", "python python-blocking").split()
-CASES = {case["name"]: case for case in suite.load()}
-RUN_SECONDS = runners.TIMEOUT_SECONDS + 60
+LANGUAGES = os.environ.get("CONTEXTBRIDGE_CLIENTS", "python").split()
+RELEASED = os.environ.get("CONTEXTBRIDGE_RELEASED_TREE")
+TREES = [runners.ROOT, *([Path(RELEASED)] if RELEASED else [])]
+SUITES = {root: suite.load(root) for root in TREES}
+CASES = SUITES[runners.ROOT]
+RUNNERS = [runners.Runner(language, root) for root in TREES for language in LANGUAGES]
+AT_ONCE = 3
+"""Runners that run at the same time: they wait more than they work."""
 
-pytestmark = pytest.mark.timeout(RUN_SECONDS)
+pytestmark = pytest.mark.timeout(runners.TIMEOUT_SECONDS * len(RUNNERS))
 
 
 @dataclass
@@ -139,43 +145,46 @@ async def servers_fixture(
         yield servers
 
 
-@pytest.fixture(name="run_of", scope="session")
-async def run_of_fixture(
+@pytest.fixture(name="runs", scope="session")
+async def runs_fixture(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Awaitable[Run]]:
-    """Return what gives a language's run of the whole suite, made once."""
-    runs: dict[str, Run] = {}
-    once: Once = {}
+) -> dict[runners.Runner, Run]:
+    """Run the whole suite on every runner; return what each case came to."""
+    once: dict[Path, Once] = {root: {} for root in TREES}
+    room = asyncio.Semaphore(AT_ONCE)
+    folder = tmp_path_factory.mktemp("plans")
 
-    async def run_of(language: str) -> Run:
-        if language not in runs:
-            async with AsyncExitStack() as stack:
-                preparation = Preparation(servers, stack, once)
-                prepared = [await preparation.prepare(case) for case in CASES.values()]
-                plans = [one.plan for one in prepared]
-                folder = tmp_path_factory.mktemp("plans")
-                reports = await runners.run(language, plans, folder)
-                await servers.settled()
-            runs[language] = {
-                one.case["name"]: (one, reports.get(one.case["name"], {})) for one in prepared
-            }
-        return runs[language]
+    async def run(runner: runners.Runner) -> Run:
+        cases = SUITES[runner.root].values()
+        async with room, AsyncExitStack() as stack:
+            preparation = Preparation(servers, stack, once[runner.root])
+            async with preparing:  # What is given once is given by one of them.
+                prepared = [await preparation.prepare(case) for case in cases]
+            reports = await runner.run([one.plan for one in prepared], folder)
+        return {one.case["name"]: (one, reports.get(one.case["name"], {})) for one in prepared}
 
-    return run_of
+    preparing = asyncio.Lock()
+    runs = await asyncio.gather(*map(run, RUNNERS))
+    return dict(zip(RUNNERS, runs, strict=True))
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "runner, name",
+    [(runner, name) for runner in RUNNERS for name in SUITES[runner.root]],
+    ids=str,
+)
 async def test_a_client_conforms(
-    language: str, name: str, run_of: Callable[[str], Awaitable[Run]], servers: Servers
+    runner: runners.Runner, name: str, runs: dict[runners.Runner, Run], servers: Servers
 ) -> None:
-    prepared, report = (await run_of(language))[name]
+    prepared, report = runs[runner][name]
     assert report, "the runner reported nothing"
     assert "died" not in report, f"the runner died before it came to this: {report['died']}"
     judge(prepared.case, report)
     if prepared.proxy is not None:
         assert prepared.proxy.cuts_left == [], "the connection was not cut as often as it should be"
     if upstream := prepared.case["expect"].get("upstream"):
+        if "outcomes" in upstream:
+            await servers.settled(prepared.unique)
         assert_like(upstream, servers.upstream_of(prepared.unique), "upstream")
 
 
@@ -190,5 +199,7 @@ def test_every_method_has_a_case() -> None:
 
 
 def test_every_language_has_its_runner() -> None:
-    folders = {path.name for path in Path(runners.CLIENTS).iterdir() if path.is_dir()}
-    assert {name.partition("-")[0] for name in runners.RUNNERS} == folders - {"conformance"}
+    clients = runners.ROOT / "clients"
+    folders = {path.name for path in clients.iterdir() if (path / "README.md").exists()}
+    known = {name.partition("-")[0] for name in runners.commands(runners.ROOT)}
+    assert known == folders - {"conformance"}

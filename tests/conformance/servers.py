@@ -90,14 +90,10 @@ class Servers:
         seen = [r for r in self.emulator.requests if mark in f"{r.path}{r.query}{r.json}"]
         return {"requests": len(seen), "outcomes": sorted({record.outcome for record in seen})}
 
-    async def settled(self) -> None:
-        """Wait until upstream has closed what its callers have left; the held calls stay open."""
+    async def settled(self, mark: str) -> None:
+        """Wait until upstream has closed what the callers of requests with a mark have left."""
         await self.emulator.wait_until(
-            lambda: all(
-                record.outcome != "open" or "stall" in f"{record.path}{record.json}"
-                for record in self.emulator.requests
-            ),
-            20,
+            lambda: "open" not in self.upstream_of(mark)["outcomes"], timeout_seconds=20
         )
 
     async def upload(self, server: str, metadata: dict[str, Any], data: bytes) -> str:

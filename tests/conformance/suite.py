@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parents[2] / "clients" / "conformance" / "suite.json"
+FILE = Path("clients/conformance/suite.json")
 FOR_THE_RUNNER = (
     "name",
     "call",
@@ -18,12 +18,12 @@ FOR_THE_RUNNER = (
 )
 
 
-def load(file: Path = FILE) -> list[dict[str, Any]]:
-    """Return the cases, by unique names."""
-    cases = json.loads(file.read_text())["cases"]
-    names = [case["name"] for case in cases]
-    assert len(names) == len(set(names)), "two cases of one name"
-    return cases
+def load(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the cases of a source tree's suite, by their names."""
+    cases = json.loads((root / FILE).read_text())["cases"]
+    by_name = {case["name"]: case for case in cases}
+    assert len(by_name) == len(cases), "two cases of one name"
+    return by_name
 
 
 def filled(value: Any, words: dict[str, str]) -> Any:
