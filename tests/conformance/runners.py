@@ -19,6 +19,7 @@ def commands(root: Path) -> dict[str, Sequence[str | Path]]:
     return {
         "python": python,
         "python-blocking": (*python, "--blocking"),
+        "go": (root / ".tools/bin/conformance-go",),
         "rust": (root / "clients/rust/target/debug/conformance",),
     }
 

@@ -72,6 +72,26 @@ async def test_both_versions_of_reflection_list_and_describe(package, channel):
     assert packages == {package}
 
 
+@pytest.mark.parametrize(
+    "symbol, file",
+    [
+        ("contextbridge.v1.GeminiService.GenerateContent", "gemini_service.proto"),
+        ("contextbridge.v1.Context.id", "context.proto"),
+        ("google.rpc.ErrorInfo", "error_details.proto"),
+        ("contextbridge.v1.GeminiService.Nothing", None),
+        ("nothing", None),
+    ],
+)
+async def test_reflection_finds_what_declares_a_symbol(symbol, file, channel):
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+    (answer,) = [answer async for answer in reflection.ServerReflectionInfo(iter([request]))]
+
+    files = answer.file_descriptor_response.file_descriptor_proto
+    names = [FileDescriptorProto.FromString(found).name.rpartition("/")[2] for found in files]
+    assert (file in names) if file else (answer.error_response.error_code == 5 and not names)
+
+
 async def test_reflection_can_be_switched_off(emulator, bridge, failure):
     async with bridge(emulator.url, reflection=False) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)

@@ -1,0 +1,224 @@
+package contextbridge
+
+import (
+	"context"
+	"iter"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "contextbridge.dev/go/contextbridge/v1"
+)
+
+// Contexts
+
+// CreateContext makes a context, which upstream charges for until its binding lapses. Without a
+// request id a repeated call makes, and pays for, a second one.
+func (c *Client) CreateContext(
+	ctx context.Context, request *pb.CreateContextRequest, options ...CallOption,
+) (*pb.CreateContextResponse, error) {
+	return unary(ctx, c, c.contexts.CreateContext, request, options)
+}
+
+// GetContext returns a context as it is now.
+func (c *Client) GetContext(
+	ctx context.Context, id string, options ...CallOption,
+) (*pb.Context, error) {
+	request := &pb.GetContextRequest{Id: id}
+	response, err := unary(ctx, c, c.contexts.GetContext, request, options)
+	return response.GetContext(), err
+}
+
+// ListContexts iterates over the caller's contexts, the newest first, page by page. An error is the
+// last that it gives.
+func (c *Client) ListContexts(
+	ctx context.Context, request *pb.ListContextsRequest, options ...CallOption,
+) iter.Seq2[*pb.Context, error] {
+	return pages(ctx, c, c.contexts.ListContexts, request, (*pb.ListContextsResponse).GetContexts, options)
+}
+
+// UpdateContext changes how long a context lives, or its name, and returns it.
+func (c *Client) UpdateContext(
+	ctx context.Context, request *pb.UpdateContextRequest, options ...CallOption,
+) (*pb.Context, error) {
+	response, err := unary(ctx, c, c.contexts.UpdateContext, request, options)
+	return response.GetContext(), err
+}
+
+// DeleteContext deletes a context and what was stored of it.
+func (c *Client) DeleteContext(ctx context.Context, id string, options ...CallOption) error {
+	request := &pb.DeleteContextRequest{Id: id}
+	_, err := unary(ctx, c, c.contexts.DeleteContext, request, options)
+	return err
+}
+
+// Chat continues from a context and streams the answer. The call begins when it is read.
+func (c *Client) Chat(
+	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
+) *ChatStream {
+	open := func(ctx context.Context, after int64) (receiver[*pb.ChatWithContextResponse], error) {
+		rest := proto.CloneOf(request)
+		rest.ResumeAfter = after
+		return c.contexts.ChatWithContext(ctx, rest)
+	}
+	return newStream(ctx, c, request, open, newChatFold(), options)
+}
+
+// CompleteChat continues from a context and returns the whole answer: Chat without the stream.
+func (c *Client) CompleteChat(
+	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
+) (*pb.CompleteChatWithContextResponse, error) {
+	return unary(ctx, c, c.contexts.CompleteChatWithContext, request, options)
+}
+
+// Gemini
+
+// GenerateContent returns a whole answer. A prompt that was blocked is an answer without
+// candidates.
+func (c *Client) GenerateContent(
+	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
+) (*pb.GenerateContentResponse, error) {
+	return unary(ctx, c, c.gemini.GenerateContent, request, options)
+}
+
+// StreamGenerateContent streams an answer: GenerateContent piece by piece. The call begins when it
+// is read.
+func (c *Client) StreamGenerateContent(
+	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
+) *ContentStream {
+	open := func(ctx context.Context, after int64) (receiver[*pb.GenerateContentResponse], error) {
+		rest := proto.CloneOf(request)
+		rest.ResumeAfter = after
+		return c.gemini.StreamGenerateContent(ctx, rest)
+	}
+	return newStream(ctx, c, request, open, newContentFold(), options)
+}
+
+// CountTokens counts the tokens of a prompt without generating. It costs nothing.
+func (c *Client) CountTokens(
+	ctx context.Context, request *pb.CountTokensRequest, options ...CallOption,
+) (*pb.CountTokensResponse, error) {
+	return unary(ctx, c, c.gemini.CountTokens, request, options)
+}
+
+// Cached contents
+
+// CreateCachedContent makes a cached content, which upstream charges for until it ends.
+func (c *Client) CreateCachedContent(
+	ctx context.Context, request *pb.CreateCachedContentRequest, options ...CallOption,
+) (*pb.CachedContent, error) {
+	response, err := unary(ctx, c, c.cached.CreateCachedContent, request, options)
+	return response.GetCachedContent(), err
+}
+
+// GetCachedContent returns a cached content's metadata; its content cannot be read back.
+func (c *Client) GetCachedContent(
+	ctx context.Context, name string, options ...CallOption,
+) (*pb.CachedContent, error) {
+	request := &pb.GetCachedContentRequest{Name: name}
+	response, err := unary(ctx, c, c.cached.GetCachedContent, request, options)
+	return response.GetCachedContent(), err
+}
+
+// ListCachedContents iterates over the cached contents' metadata, page by page. An error is the
+// last that it gives.
+func (c *Client) ListCachedContents(
+	ctx context.Context, request *pb.ListCachedContentsRequest, options ...CallOption,
+) iter.Seq2[*pb.CachedContent, error] {
+	items := (*pb.ListCachedContentsResponse).GetCachedContents
+	return pages(ctx, c, c.cached.ListCachedContents, request, items, options)
+}
+
+// UpdateCachedContent changes when a cached content ends, and returns it.
+func (c *Client) UpdateCachedContent(
+	ctx context.Context, request *pb.UpdateCachedContentRequest, options ...CallOption,
+) (*pb.CachedContent, error) {
+	response, err := unary(ctx, c, c.cached.UpdateCachedContent, request, options)
+	return response.GetCachedContent(), err
+}
+
+// DeleteCachedContent deletes a cached content.
+func (c *Client) DeleteCachedContent(
+	ctx context.Context, name string, options ...CallOption,
+) error {
+	request := &pb.DeleteCachedContentRequest{Name: name}
+	_, err := unary(ctx, c, c.cached.DeleteCachedContent, request, options)
+	return err
+}
+
+// Files
+
+// GetFile returns a file's metadata.
+func (c *Client) GetFile(
+	ctx context.Context, name string, options ...CallOption,
+) (*pb.File, error) {
+	response, err := unary(ctx, c, c.files.GetFile, &pb.GetFileRequest{Name: name}, options)
+	return response.GetFile(), err
+}
+
+// ListFiles iterates over the files' metadata, page by page. An error is the last that it gives.
+func (c *Client) ListFiles(
+	ctx context.Context, request *pb.ListFilesRequest, options ...CallOption,
+) iter.Seq2[*pb.File, error] {
+	return pages(ctx, c, c.files.ListFiles, request, (*pb.ListFilesResponse).GetFiles, options)
+}
+
+// DeleteFile deletes a file.
+func (c *Client) DeleteFile(ctx context.Context, name string, options ...CallOption) error {
+	_, err := unary(ctx, c, c.files.DeleteFile, &pb.DeleteFileRequest{Name: name}, options)
+	return err
+}
+
+// Response cache
+
+// DeleteCachedResponses deletes answers that the server keeps for the caller's tenant, and returns
+// how many. Exactly one field of the request says which.
+func (c *Client) DeleteCachedResponses(
+	ctx context.Context, request *pb.DeleteCachedResponsesRequest, options ...CallOption,
+) (int64, error) {
+	response, err := unary(ctx, c, c.responseCache.DeleteCachedResponses, request, options)
+	return response.GetDeletedCount(), err
+}
+
+// GetResponseCacheStatistics returns what the server keeps for the caller's tenant, and how that
+// has been used.
+func (c *Client) GetResponseCacheStatistics(
+	ctx context.Context, options ...CallOption,
+) (*pb.ResponseCacheStatistics, error) {
+	request := &pb.GetResponseCacheStatisticsRequest{}
+	response, err := unary(ctx, c, c.responseCache.GetResponseCacheStatistics, request, options)
+	return response.GetStatistics(), err
+}
+
+// pages iterates over what the pages of a list hold.
+func pages[Item any, Request proto.Message, Response interface{ GetNextPageToken() string }](
+	ctx context.Context,
+	c *Client,
+	method func(context.Context, Request, ...grpc.CallOption) (Response, error),
+	request Request,
+	itemsOf func(Response) []Item,
+	options []CallOption,
+) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		request := proto.CloneOf(request)
+		token := request.ProtoReflect().Descriptor().Fields().ByName("page_token")
+		for {
+			page, err := unary(ctx, c, method, request, options)
+			if err != nil {
+				var none Item
+				yield(none, err)
+				return
+			}
+			for _, item := range itemsOf(page) {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if page.GetNextPageToken() == "" {
+				return
+			}
+			request.ProtoReflect().Set(token, protoreflect.ValueOfString(page.GetNextPageToken()))
+		}
+	}
+}

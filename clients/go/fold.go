@@ -1,0 +1,439 @@
+package contextbridge
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "contextbridge.dev/go/contextbridge/v1"
+)
+
+// fold takes a stream's events in order and gives the answer that the unary call would have given.
+type fold[Event, Answer any] interface {
+	add(Event)
+	text(Event, int32) string
+	answer() Answer
+	progress() *progress
+	lastEvent() string // What a whole stream ends with, for people.
+}
+
+// progress is how far a stream has come.
+type progress struct {
+	sequence  int64
+	complete  bool // The last event was seen.
+	resumable bool // The server can give the rest again, as far as it has said.
+}
+
+// TextOf returns the text of one choice or candidate of a whole answer, by its index from 0,
+// thoughts left out. Empty where there is none.
+func TextOf[Answer *pb.CompleteChatWithContextResponse | *pb.GenerateContentResponse](
+	answer Answer, index int32,
+) string {
+	var text strings.Builder
+	switch answer := any(answer).(type) {
+	case *pb.CompleteChatWithContextResponse:
+		for _, choice := range answer.GetChoices() {
+			if choice.GetIndex() == index {
+				text.WriteString(choice.GetMessage().GetContent())
+			}
+		}
+	case *pb.GenerateContentResponse:
+		for _, candidate := range answer.GetCandidates() {
+			if candidate.GetIndex() == index {
+				for _, part := range candidate.GetContent().GetParts() {
+					if !part.GetThought() {
+						text.WriteString(part.GetText())
+					}
+				}
+			}
+		}
+	}
+	return text.String()
+}
+
+// chatFold folds the events of ChatWithContext.
+type chatFold struct {
+	state     progress
+	started   *pb.Started
+	completed *pb.Completed
+	choices   map[int32]*choice
+}
+
+func newChatFold() *chatFold {
+	return &chatFold{state: progress{resumable: true}, choices: map[int32]*choice{}}
+}
+
+func (f *chatFold) progress() *progress { return &f.state }
+
+func (*chatFold) lastEvent() string { return "`completed`" }
+
+// add takes the next event. One of a kind that this version does not know changes nothing else.
+func (f *chatFold) add(response *pb.ChatWithContextResponse) {
+	f.state.sequence = response.GetSequence()
+	switch event := response.GetEvent().(type) {
+	case *pb.ChatWithContextResponse_Started:
+		f.started = event.Started
+		f.state.resumable = event.Started.GetResumable()
+	case *pb.ChatWithContextResponse_Content:
+		choice := f.choice(event.Content.GetIndex())
+		choice.content.WriteString(event.Content.GetText())
+		choice.logprobs = append(choice.logprobs, event.Content.GetLogprobs()...)
+	case *pb.ChatWithContextResponse_Reasoning:
+		f.choice(event.Reasoning.GetIndex()).reasoning.WriteString(event.Reasoning.GetText())
+	case *pb.ChatWithContextResponse_Refusal:
+		choice := f.choice(event.Refusal.GetIndex())
+		choice.refusal.WriteString(event.Refusal.GetText())
+		choice.refusalLogprobs = append(choice.refusalLogprobs, event.Refusal.GetLogprobs()...)
+	case *pb.ChatWithContextResponse_ToolCall:
+		f.choice(event.ToolCall.GetIndex()).addToolCall(event.ToolCall)
+	case *pb.ChatWithContextResponse_ChoiceFinished:
+		f.choice(event.ChoiceFinished.GetIndex()).finished = event.ChoiceFinished
+	case *pb.ChatWithContextResponse_Extra:
+		f.choice(event.Extra.GetIndex()).addExtra(event.Extra.GetExtraJson())
+	case *pb.ChatWithContextResponse_Completed:
+		f.completed = event.Completed
+		f.state.complete = true
+	}
+}
+
+func (*chatFold) text(event *pb.ChatWithContextResponse, index int32) string {
+	if delta := event.GetContent(); delta.GetIndex() == index {
+		return delta.GetText()
+	}
+	return ""
+}
+
+func (f *chatFold) answer() *pb.CompleteChatWithContextResponse {
+	answer := &pb.CompleteChatWithContextResponse{
+		Id:                f.started.GetId(),
+		Model:             f.started.GetModel(),
+		CreateTime:        f.started.GetCreateTime(),
+		SystemFingerprint: f.started.GetSystemFingerprint(),
+		Usage:             f.completed.GetUsage(),
+		ResponseCache:     f.completed.GetResponseCache(),
+		BilledUsage:       f.completed.GetBilledUsage(),
+		Context:           f.completed.GetContext(),
+		ServiceTier:       f.completed.GetServiceTier(),
+		ExtraJson:         f.completed.GetExtraJson(),
+	}
+	role := f.started.GetRole()
+	if role == "" {
+		role = "assistant"
+	}
+	for _, index := range slices.Sorted(maps.Keys(f.choices)) {
+		answer.Choices = append(answer.Choices, f.choices[index].build(index, role))
+	}
+	return answer
+}
+
+func (f *chatFold) choice(index int32) *choice {
+	found := f.choices[index]
+	if found == nil {
+		found = &choice{toolCalls: map[int32]*toolCall{}}
+		f.choices[index] = found
+	}
+	return found
+}
+
+// choice is one choice of a chat, while it grows.
+type choice struct {
+	content, reasoning, refusal strings.Builder
+	logprobs, refusalLogprobs   []*pb.TokenLogprob
+	toolCalls                   map[int32]*toolCall
+	finished                    *pb.ChoiceFinished
+	extra, messageExtra         object
+}
+
+type toolCall struct {
+	id, name  string
+	arguments strings.Builder
+}
+
+func (c *choice) addToolCall(delta *pb.ToolCallDelta) {
+	call := c.toolCalls[delta.GetCallIndex()]
+	if call == nil {
+		call = &toolCall{}
+		c.toolCalls[delta.GetCallIndex()] = call
+	}
+	if call.id == "" {
+		call.id = delta.GetId()
+	}
+	if call.name == "" {
+		call.name = delta.GetName()
+	}
+	call.arguments.WriteString(delta.GetArgumentsJson())
+}
+
+// addExtra takes what upstream said besides of a choice and, under `delta`, of its message.
+func (c *choice) addExtra(text string) {
+	for _, member := range membersOf(text) {
+		if delta := membersOf(string(member.value)); member.name == "delta" && delta != nil {
+			for _, inner := range delta {
+				c.messageExtra.set(inner)
+			}
+			continue
+		}
+		c.extra.set(member)
+	}
+}
+
+func (c *choice) build(index int32, role string) *pb.ChatChoice {
+	// A whole message has a field for the speaker's name, and no event has.
+	messageExtra, name := c.messageExtra.without("name")
+	message := &pb.ChatMessage{
+		Role:      role,
+		Content:   c.content.String(),
+		Name:      name,
+		Reasoning: c.reasoning.String(),
+		Refusal:   c.refusal.String(),
+		ExtraJson: messageExtra.String(),
+	}
+	for _, place := range slices.Sorted(maps.Keys(c.toolCalls)) {
+		call := c.toolCalls[place]
+		message.ToolCalls = append(message.ToolCalls, &pb.ChatToolCall{
+			Id: call.id, Name: call.name, ArgumentsJson: call.arguments.String(),
+		})
+	}
+	return &pb.ChatChoice{
+		Index:             index,
+		Message:           message,
+		FinishReason:      c.finished.GetFinishReason(),
+		FinishReasonRaw:   c.finished.GetFinishReasonRaw(),
+		ModerationHitType: c.finished.GetModerationHitType(),
+		Logprobs:          c.logprobs,
+		RefusalLogprobs:   c.refusalLogprobs,
+		ExtraJson:         c.extra.String(),
+	}
+}
+
+// contentFold folds the messages of StreamGenerateContent.
+type contentFold struct {
+	state      progress
+	candidates map[int32]*candidate
+	latest     *pb.GenerateContentResponse
+	extras     []string
+}
+
+func newContentFold() *contentFold {
+	return &contentFold{
+		state:      progress{resumable: true},
+		candidates: map[int32]*candidate{},
+		latest:     &pb.GenerateContentResponse{},
+	}
+}
+
+func (f *contentFold) progress() *progress { return &f.state }
+
+func (*contentFold) lastEvent() string { return "`billed_usage`" }
+
+func (f *contentFold) add(event *pb.GenerateContentResponse) {
+	f.state.sequence = event.GetSequence()
+	f.state.complete = f.state.complete || event.GetBilledUsage() != nil
+	for _, piece := range event.GetCandidates() {
+		found := f.candidates[piece.GetIndex()]
+		if found == nil {
+			found = &candidate{latest: &pb.Candidate{}, grown: &pb.Candidate{}}
+			f.candidates[piece.GetIndex()] = found
+		}
+		found.add(piece)
+	}
+	f.extras = appendText(f.extras, event.GetExtraJson())
+	keepLatest(f.latest, event, "candidates", "extra_json", "sequence")
+}
+
+func (*contentFold) text(event *pb.GenerateContentResponse, index int32) string {
+	return TextOf(event, index)
+}
+
+func (f *contentFold) answer() *pb.GenerateContentResponse {
+	answer := proto.CloneOf(f.latest)
+	answer.ExtraJson = mergeJSON(f.extras)
+	for _, index := range slices.Sorted(maps.Keys(f.candidates)) {
+		answer.Candidates = append(answer.Candidates, f.candidates[index].build())
+	}
+	return answer
+}
+
+// candidate is one candidate of a Gemini answer, while it grows. Lists of what each piece adds grow;
+// whatever describes the whole so far is replaced.
+type candidate struct {
+	hasContent    bool
+	role          string
+	parts         []*run
+	grown, latest *pb.Candidate
+	extras        []string
+}
+
+func (c *candidate) add(piece *pb.Candidate) {
+	if content := piece.GetContent(); content != nil {
+		c.hasContent = true
+		if content.GetRole() != "" {
+			c.role = content.GetRole()
+		}
+		for _, part := range content.GetParts() {
+			c.addPart(part)
+		}
+	}
+	proto.Merge(c.grown, &pb.Candidate{
+		CitationMetadata: piece.GetCitationMetadata(), LogprobsResult: piece.GetLogprobsResult(),
+	})
+	c.extras = appendText(c.extras, piece.GetExtraJson())
+	keepLatest(c.latest, piece, "content", "citation_metadata", "logprobs_result", "extra_json")
+}
+
+// run is a part of a content, and the texts of all that join it.
+type run struct {
+	part   *pb.Part
+	fields []string
+	text   strings.Builder
+}
+
+// addPart joins neighbouring parts of plain text. A signature belongs to the part it came with.
+func (c *candidate) addPart(part *pb.Part) {
+	fields := fieldsOf(part)
+	isText := slices.Equal(fields, []string{"text"}) || slices.Equal(fields, []string{"text", "thought"})
+	if last := len(c.parts) - 1; isText && last >= 0 && slices.Equal(c.parts[last].fields, fields) {
+		c.parts[last].text.WriteString(part.GetText())
+		return
+	}
+	added := &run{part: part, fields: fields}
+	added.text.WriteString(part.GetText())
+	c.parts = append(c.parts, added)
+}
+
+func (c *candidate) build() *pb.Candidate {
+	built := proto.CloneOf(c.latest)
+	proto.Merge(built, c.grown)
+	built.ExtraJson = mergeJSON(c.extras)
+	if !c.hasContent {
+		return built
+	}
+	built.Content = &pb.Content{Role: c.role}
+	for _, run := range c.parts {
+		part := proto.CloneOf(run.part)
+		if _, isText := part.GetData().(*pb.Part_Text); isText {
+			part.Data = &pb.Part_Text{Text: run.text.String()}
+		}
+		built.Content.Parts = append(built.Content.Parts, part)
+	}
+	return built
+}
+
+// fieldsOf returns the names of the fields that are set, sorted.
+func fieldsOf(message proto.Message) []string {
+	var names []string
+	message.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		names = append(names, string(field.Name()))
+		return true
+	})
+	slices.Sort(names)
+	return names
+}
+
+// keepLatest replaces the fields of a message by those that are set in a later one, but for some.
+func keepLatest(latest, later proto.Message, others ...protoreflect.Name) {
+	target := latest.ProtoReflect()
+	later.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if !slices.Contains(others, field.Name()) {
+			target.Set(field, value)
+		}
+		return true
+	})
+}
+
+func appendText(texts []string, text string) []string {
+	if text == "" {
+		return texts
+	}
+	return append(texts, text)
+}
+
+// mergeJSON returns the texts of JSON objects as one; of a member in several the later counts. A
+// lone text stays as it is, letter by letter.
+func mergeJSON(texts []string) string {
+	if len(texts) <= 1 {
+		return strings.Join(texts, "")
+	}
+	var merged object
+	for _, text := range texts {
+		for _, member := range membersOf(text) {
+			merged.set(member)
+		}
+	}
+	return merged.String()
+}
+
+// object is a JSON object whose members keep their order and their texts.
+type object []member
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// membersOf returns the members of a JSON object; nil where the text is none.
+func membersOf(text string) object {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil
+	}
+	members := object{}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil
+		}
+		members.set(member{name.(string), value})
+	}
+	return members
+}
+
+// set adds a member, or replaces one of its name in its place.
+func (o *object) set(added member) {
+	for place, found := range *o {
+		if found.name == added.name {
+			(*o)[place] = added
+			return
+		}
+	}
+	*o = append(*o, added)
+}
+
+// without returns the other members and a member's value, where there is one and it is a text.
+func (o object) without(name string) (object, string) {
+	for place, found := range o {
+		var text string
+		if found.name == name && json.Unmarshal(found.value, &text) == nil {
+			return slices.Concat(o[:place], o[place+1:]), text
+		}
+	}
+	return o, ""
+}
+
+// String returns the object's text, without spaces; empty where it has no members.
+func (o object) String() string {
+	if len(o) == 0 {
+		return ""
+	}
+	var text bytes.Buffer
+	for place, member := range o {
+		text.WriteByte("{,"[min(place, 1)])
+		name := json.NewEncoder(&text)
+		name.SetEscapeHTML(false)
+		_ = name.Encode(member.name) // A text has a JSON form.
+		text.Truncate(text.Len() - 1)
+		text.WriteByte(':')
+		_ = json.Compact(&text, member.value) // It was decoded from valid JSON.
+	}
+	text.WriteByte('}')
+	return text.String()
+}
