@@ -39,7 +39,6 @@ hypothesis.settings.load_profile("timeless")
 
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
-GRPCURL_VERSION = "v1.9.4"
 
 Bridge = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
@@ -182,17 +181,30 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
     raise AssertionError("the server did not start")
 
 
-@pytest.fixture(name="grpcurl", scope="session")
-def grpcurl_fixture() -> Path:
-    """Return grpcurl, built by the Go toolchain where it is not there yet."""
-    binary = ROOT / ".tools" / GRPCURL_VERSION / "grpcurl"
-    if not binary.is_file():
+@pytest.fixture(name="go_tools", scope="session")
+def go_tools_fixture() -> Path:
+    """Return the folder of grpcurl, grpcui and ghz, built by the Go toolchain where they are not.
+
+    Their versions are those of the module in `clients/go/tools`.
+    """
+    folder = ROOT / ".tools" / "bin"
+    if not all((folder / tool).is_file() for tool in ("grpcurl", "grpcui", "ghz")):
         if shutil.which("go") is None:
             pytest.skip("grpcurl is not there, and no Go toolchain to build it with")
-        package = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL_VERSION}"
-        environment = os.environ | {"GOBIN": str(binary.parent), "GOFLAGS": "-mod=mod"}
-        subprocess.run(["go", "install", package], env=environment, check=True, timeout=600)
-    return binary
+        subprocess.run(
+            ["go", "install", "tool"],
+            cwd=ROOT / "clients" / "go" / "tools",
+            env=os.environ | {"GOBIN": str(folder)},
+            check=True,
+            timeout=900,
+        )
+    return folder
+
+
+@pytest.fixture(name="grpcurl", scope="session")
+def grpcurl_fixture(go_tools: Path) -> Path:
+    """Return grpcurl."""
+    return go_tools / "grpcurl"
 
 
 @pytest.hookimpl(wrapper=True)

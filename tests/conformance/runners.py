@@ -20,6 +20,7 @@ def commands(root: Path) -> dict[str, Sequence[str | Path]]:
         "python": python,
         "python-blocking": (*python, "--blocking"),
         "go": (root / ".tools/bin/conformance-go",),
+        "typescript": ("node", root / "clients/typescript/dist/conformance/runner.js"),
         "rust": (root / "clients/rust/target/debug/conformance",),
     }
 
