@@ -16,11 +16,14 @@ TIMEOUT_SECONDS = 240
 def commands(root: Path) -> dict[str, Sequence[str | Path]]:
     """Return what each language's runner of a source tree is started with, but for the plan."""
     python = (sys.executable, root / "clients/python/conformance.py")
+    java = root / "clients/java/target"
+    class_path = f"{java}/test-classes:{java}/classes:{java}/lib/*"
     return {
         "python": python,
         "python-blocking": (*python, "--blocking"),
         "go": (root / ".tools/bin/conformance-go",),
         "typescript": ("node", root / "clients/typescript/dist/conformance/runner.js"),
+        "java": ("java", "-cp", class_path, "Conformance"),
         "rust": (root / "clients/rust/target/debug/conformance",),
     }
 
