@@ -13,10 +13,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import google.rpc
 from google.protobuf import descriptor_pb2
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2
 
 PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
@@ -44,11 +47,36 @@ def run(*command: str | Path) -> None:
     subprocess.run([str(word) for word in command], check=True, cwd=PROTOS)
 
 
+def contract(target: Path) -> None:
+    """Write the contract's descriptor set, with comments and imports."""
+    run(BUF, "build", ".", "--output", f"{target}#format=binpb")
+
+
 def descriptor_set(root: Path) -> None:
-    """Write the descriptor set, with comments and imports, that `grpcurl -protoset` takes."""
+    """Write the descriptor set that `grpcurl -protoset` takes.
+
+    It has the contract, and what the contract does not import but its callers meet: health, and the
+    error details, which grpcurl prints as bytes where it does not know them. It leaves JSON names
+    to be derived, as reflection does: where they are given grpcurl prints them instead of the
+    fields' own, and what it prints would depend on where it has the protos from.
+    """
     target = root / DESCRIPTOR_SET
     target.parent.mkdir(parents=True, exist_ok=True)
-    run(BUF, "build", ".", "--output", f"{target}#format=binpb")
+    contract(target)
+    files = descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes())
+    for beside in (error_details_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR):
+        beside.CopyToProto(files.file.add())
+    for file in files.file:
+        clear_json_names(file.message_type)
+    target.write_bytes(files.SerializeToString())
+
+
+def clear_json_names(messages: Iterable[descriptor_pb2.DescriptorProto]) -> None:
+    """Clear the JSON names of all fields of messages, and of those within them."""
+    for message in messages:
+        for field in message.field:
+            field.ClearField("json_name")
+        clear_json_names(message.nested_type)
 
 
 def python_stubs(root: Path) -> None:
@@ -81,7 +109,10 @@ def stubs_of_other_languages(root: Path) -> None:
     error_details_for_typescript(root)
     generator = ("cargo", "run", "--quiet", "--locked", "--package", "generate")
     manifest = ("--manifest-path", RUST_WORKSPACE / "Cargo.toml")
-    run(*generator, *manifest, "--", root / DESCRIPTOR_SET, root / RUST_STUBS)
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "contract.binpb"
+        contract(files)
+        run(*generator, *manifest, "--", files, root / RUST_STUBS)
 
 
 def error_details_for_typescript(root: Path) -> None:

@@ -28,7 +28,8 @@ def run(arguments: Sequence[str]) -> int:
                 request, timeout=options.timeout
             ).status
         except grpc.RpcError as error:
-            print(f"{options.target}: {error.code().name}")
+            said = f": {error.details()}" if error.details() else ""
+            print(f"{options.target}: {error.code().name}{said}")
             return 1
     print(f"{options.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}")
     return 0 if status == SERVING else 1

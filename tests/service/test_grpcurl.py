@@ -57,18 +57,26 @@ def recipes(section):
             found.append([text, None])
         else:
             assert language in ("", "json"), f"nobody runs a block of {language}"
-            assert found and found[-1][1] is None, f"no script prints this:\n{text}"
+            assert found, f"no script prints this:\n{text}"
+            assert found[-1][1] is None, f"two blocks are shown below one script:\n{text}"
             found[-1][1] = text
     return found
 
 
 def as_pattern(shown):
-    """Return what an output must match: `…` is any text, and on a line of its own any lines."""
+    """Return what an output must match: `…` is any text, and on a line of its own any lines.
+
+    Space at the ends of lines, and of the whole, tells nobody anything.
+    """
     lines = [
         r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line).replace("…", ".*") + r"\n"
-        for line in shown.splitlines()
+        for line in trimmed(shown).splitlines()
     ]
     return re.compile("".join(lines))
+
+
+def trimmed(text):
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
 
 
 def free_address():
@@ -115,7 +123,9 @@ def run_fixture(go_tools, folder):
         output = finished(replaced(script, addresses), folder, go_tools)
         output = replaced(output, {there: here for here, there in addresses.items()})
         for (text, shown), printed in zip(blocks, output.split(CUT), strict=True):
-            assert shown is None or as_pattern(shown).fullmatch(printed), f"{text}\n{printed}"
+            assert shown is None or as_pattern(shown).fullmatch(trimmed(printed)), (
+                f"{text}\n{printed}"
+            )
 
     return run
 
@@ -156,7 +166,10 @@ def calls(section):
 
 
 def methods_of(heading):
-    service = OF_SERVICES[heading]
+    """Return the methods that a section of a service calls; health has no line in the log."""
+    service = OF_SERVICES.get(heading, "")
+    if not service.startswith("contextbridge."):
+        return set()
     return {(service, method) for method in SERVICES[service]}
 
 
@@ -164,7 +177,7 @@ def succeeded(log, wanted):
     """Return the methods that a log has a success of, once it has those that are wanted."""
     line = re.compile(r'"rpc\.method":"([^"/]+)/([^"]+)","rpc\.response\.status_code":"OK"')
     for _ in range(500):
-        found = {(method) for method in line.findall(log())}
+        found = set(line.findall(log()))
         if found >= wanted:
             break
         time.sleep(0.01)
@@ -173,15 +186,32 @@ def succeeded(log, wanted):
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_a_section_prints_what_it_shows(heading, run, reflecting):
-    address, _ = reflecting
+    address, log = reflecting
 
     run(SECTIONS[heading], address)
+
+    wanted = methods_of(heading)
+    assert succeeded(log, wanted) >= wanted
 
 
 @pytest.mark.parametrize("heading", OF_SERVICES)
 def test_a_service_can_be_called_without_reflection_as_the_page_says(heading, run, silent):
-    address, _ = silent
+    address, log = silent
     prelude = next(text for text, _ in recipes(SECTIONS["Without reflection"]))
 
     assert prelude.startswith("grpcurl() {")
     run(SECTIONS[heading], address, prelude)
+
+    wanted = methods_of(heading)
+    assert succeeded(log, wanted) >= wanted
+
+
+def test_every_method_has_a_recipe():
+    assert set(OF_SERVICES) <= set(SECTIONS)
+    for heading, service in OF_SERVICES.items():
+        assert calls(SECTIONS[heading]) >= {(service, method) for method in SERVICES[service]}
+
+
+def test_nothing_on_the_page_is_left_out():
+    in_sections = sum(len(BLOCK.findall(section)) for section in SECTIONS.values())
+    assert in_sections == len(BLOCK.findall(PAGE)) == PAGE.count("```") / 2

@@ -5,9 +5,11 @@ one servicer answers both; v1's descriptor is made from v1alpha's, for clients t
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio
@@ -20,7 +22,7 @@ SERVICE_NAMES = (f"{V1}.ServerReflection", f"{V1ALPHA}.ServerReflection")
 def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
     """Serve reflection of these services, and of itself."""
     _describe_v1()
-    servicer = aio.ReflectionServicer((*service_names, *SERVICE_NAMES))
+    servicer = aio.ReflectionServicer((*service_names, *SERVICE_NAMES), pool=_Pool())
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call] # no types
         servicer, server
     )
@@ -33,6 +35,22 @@ def add_reflection(server: grpc.aio.Server, service_names: Sequence[str]) -> Non
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(f"{V1}.ServerReflection", methods),)
     )
+
+
+class _Pool:
+    """The default pool, except that it finds the file of a method too, which ghz asks for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(descriptor_pool.Default(), name)
+
+    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:
+        """Return the file that declares a symbol. Raises KeyError where none does."""
+        pool: Any = descriptor_pool.Default()
+        try:
+            file: FileDescriptor = pool.FindFileContainingSymbol(name)
+        except KeyError:
+            file = pool.FindMethodByName(name).containing_service.file
+        return file
 
 
 def _describe_v1() -> None:
