@@ -28,7 +28,10 @@ def environment(name: str) -> Path:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (home / "complete").exists():
             venv.create(home, clear=True, with_pip=True)
-            run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)
+            # The lock is whole. Left to look for more, pip takes a newer release of what is asked
+            # for with an extra, and then finds no hash for it.
+            locked = ("--no-deps", "--require-hashes", "-r", lock)
+            run(python, "-m", "pip", "install", "--quiet", *locked)
             (home / "complete").touch()
     return python
 
