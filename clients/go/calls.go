@@ -30,8 +30,8 @@ func (c *Client) GetContext(
 	return response.GetContext(), err
 }
 
-// ListContexts iterates over the caller's contexts, the newest first, page by page. An error is the
-// last that it gives.
+// ListContexts iterates over the caller's contexts, the newest first, page by page; a nil request
+// asks for all. An error is the last that it gives.
 func (c *Client) ListContexts(
 	ctx context.Context, request *pb.ListContextsRequest, options ...CallOption,
 ) iter.Seq2[*pb.Context, error] {
@@ -57,10 +57,10 @@ func (c *Client) DeleteContext(ctx context.Context, id string, options ...CallOp
 func (c *Client) Chat(
 	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
 ) *ChatStream {
+	request = copyOf(request)
 	open := func(ctx context.Context, after int64) (receiver[*pb.ChatWithContextResponse], error) {
-		rest := proto.CloneOf(request)
-		rest.ResumeAfter = after
-		return c.contexts.ChatWithContext(ctx, rest)
+		request.ResumeAfter = after
+		return c.contexts.ChatWithContext(ctx, request)
 	}
 	return newStream(ctx, c, request, open, newChatFold(), options)
 }
@@ -87,10 +87,10 @@ func (c *Client) GenerateContent(
 func (c *Client) StreamGenerateContent(
 	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
 ) *ContentStream {
+	request = copyOf(request)
 	open := func(ctx context.Context, after int64) (receiver[*pb.GenerateContentResponse], error) {
-		rest := proto.CloneOf(request)
-		rest.ResumeAfter = after
-		return c.gemini.StreamGenerateContent(ctx, rest)
+		request.ResumeAfter = after
+		return c.gemini.StreamGenerateContent(ctx, request)
 	}
 	return newStream(ctx, c, request, open, newContentFold(), options)
 }
@@ -121,8 +121,8 @@ func (c *Client) GetCachedContent(
 	return response.GetCachedContent(), err
 }
 
-// ListCachedContents iterates over the cached contents' metadata, page by page. An error is the
-// last that it gives.
+// ListCachedContents iterates over the cached contents' metadata, page by page; a nil request asks
+// for upstream's page size. An error is the last that it gives.
 func (c *Client) ListCachedContents(
 	ctx context.Context, request *pb.ListCachedContentsRequest, options ...CallOption,
 ) iter.Seq2[*pb.CachedContent, error] {
@@ -157,7 +157,8 @@ func (c *Client) GetFile(
 	return response.GetFile(), err
 }
 
-// ListFiles iterates over the files' metadata, page by page. An error is the last that it gives.
+// ListFiles iterates over the files' metadata, page by page; a nil request asks for upstream's page
+// size. An error is the last that it gives.
 func (c *Client) ListFiles(
 	ctx context.Context, request *pb.ListFilesRequest, options ...CallOption,
 ) iter.Seq2[*pb.File, error] {
@@ -201,7 +202,7 @@ func pages[Item any, Request proto.Message, Response interface{ GetNextPageToken
 	options []CallOption,
 ) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		request := proto.CloneOf(request)
+		request := copyOf(request)
 		token := request.ProtoReflect().Descriptor().Fields().ByName("page_token")
 		for {
 			page, err := unary(ctx, c, method, request, options)
@@ -221,4 +222,11 @@ func pages[Item any, Request proto.Message, Response interface{ GetNextPageToken
 			request.ProtoReflect().Set(token, protoreflect.ValueOfString(page.GetNextPageToken()))
 		}
 	}
+}
+
+// copyOf returns a copy of a message, which the caller may change meanwhile. That of nil is empty.
+func copyOf[Message proto.Message](message Message) Message {
+	made := message.ProtoReflect().New().Interface().(Message)
+	proto.Merge(made, message)
+	return made
 }

@@ -17,13 +17,14 @@ const DefaultTarget = "127.0.0.1:50051"
 // Before a broken call is sent again, the connection has so long to come back.
 const reconnectTimeout = 10 * time.Second
 
-var errTokenInClear = errors.New("a token or key would leave this machine in the clear: use " +
+var errTokenInClear = errors.New("contextbridge: a token or key would leave this machine in the clear: use " +
 	"WithTLS, or WithInsecureToken where something else encrypts the way")
 
 // Client is a client of a contextbridge server. It holds one connection per address of the server,
 // is made to live long, and may be used by many goroutines at once.
 type Client struct {
 	conn          *grpc.ClientConn
+	timeout       time.Duration
 	call          callSettings
 	contexts      pb.ContextServiceClient
 	gemini        pb.GeminiServiceClient
@@ -42,19 +43,21 @@ func New(target string, options ...Option) (*Client, error) {
 	if target == "" {
 		target = DefaultTarget
 	}
-	chosen := settings{keepalive: defaultKeepalive, call: callSettings{resume: DefaultResume}}
+	chosen := settings{keepalive: defaultKeepalive}
 	for _, option := range options {
 		option.apply(&chosen)
 	}
-	if chosen.secret() && chosen.tls == nil && !chosen.insecureToken && !isLocal(target) {
+	local := isLocal(target)
+	if chosen.secret() && chosen.tls == nil && !chosen.insecureToken && !local {
 		return nil, errTokenInClear
 	}
-	conn, err := grpc.NewClient(target, chosen.dialOptions()...)
+	conn, err := grpc.NewClient(target, chosen.dialOptions(local)...)
 	if err != nil {
 		return nil, err
 	}
 	return &Client{
 		conn:          conn,
+		timeout:       chosen.timeout,
 		call:          chosen.call,
 		contexts:      pb.NewContextServiceClient(conn),
 		gemini:        pb.NewGeminiServiceClient(conn),
@@ -70,20 +73,24 @@ func (c *Client) Conn() *grpc.ClientConn { return c.conn }
 // Close ends the calls that are open and closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// begin returns what a call is made with: its settings, and a context with its deadline.
-func (c *Client) begin(
-	ctx context.Context, options []CallOption,
-) (callSettings, context.Context, context.CancelFunc) {
+// begin returns the context of a call, with its deadline.
+func (c *Client) begin(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, limited := ctx.Deadline(); !limited && c.timeout > 0 {
+		return context.WithTimeout(ctx, c.timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+// attempts returns the tries of a call. A request without a name has one.
+func (c *Client) attempts(request any, options []CallOption) attempts {
 	chosen := c.call
 	for _, option := range options {
 		option(&chosen)
 	}
-	if _, limited := ctx.Deadline(); !limited && chosen.timeout > 0 {
-		ctx, cancel := context.WithTimeout(ctx, chosen.timeout)
-		return chosen, ctx, cancel
+	if named, ok := request.(interface{ GetRequestId() string }); ok && named.GetRequestId() != "" {
+		return chosen.resume.attempts()
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	return chosen, ctx, cancel
+	return attempts{}
 }
 
 // reconnect waits for a connection after one was lost. Without one in time the call goes ahead: its
@@ -109,9 +116,9 @@ func unary[Request, Response any](
 	request Request,
 	options []CallOption,
 ) (Response, error) {
-	chosen, ctx, cancel := c.begin(ctx, options)
+	ctx, cancel := c.begin(ctx)
 	defer cancel()
-	tries := attempts{resume: chosen.resumeOf(request)}
+	tries := c.attempts(request, options)
 	for {
 		response, err := method(ctx, request)
 		if err == nil {

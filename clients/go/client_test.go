@@ -139,7 +139,7 @@ func named() *pb.ChatWithContextRequest {
 	return &pb.ChatWithContextRequest{ContextId: "ctx-1", Model: "m", RequestId: "r-1"}
 }
 
-var atOnce = contextbridge.WithResume(contextbridge.Resume{Attempts: 5})
+var atOnce = contextbridge.WithResume(contextbridge.Resume{InitialBackoff: 1})
 
 func TestAStreamThatBreaksAfterEachEventIsOneSequence(t *testing.T) {
 	for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.Internal, codes.Unknown} {
@@ -179,14 +179,13 @@ func TestWhatIsNotResumed(t *testing.T) {
 		option  contextbridge.CallOption
 		asked   int
 	}{
-		"a call without a name":     {failing(away), unnamed, atOnce, 1},
-		"a call that wants it so":   {failing(away), named(), contextbridge.WithoutResume(), 1},
-		"a sixth time":              {failing(away), named(), atOnce, 6},
-		"what is not resumable":     {oneEach(numbered(started(false), completed()), codes.Unavailable), named(), atOnce, 1},
-		"another status":            {failing(status.Error(codes.NotFound, "no")), named(), atOnce, 1},
-		"another reason":            {failing(withReason(codes.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE")), named(), atOnce, 1},
-		"a deadline":                {failing(status.Error(codes.DeadlineExceeded, "late")), named(), atOnce, 1},
-		"a pause past the deadline": {failing(withReason(codes.Unavailable, "ERROR_REASON_STORE_UNAVAILABLE")), named(), contextbridge.WithTimeout(time.Minute), 1},
+		"a call without a name":   {failing(away), unnamed, atOnce, 1},
+		"a call that wants it so": {failing(away), named(), contextbridge.WithoutResume(), 1},
+		"a sixth time":            {failing(away), named(), atOnce, 6},
+		"what is not resumable":   {oneEach(numbered(started(false), completed()), codes.Unavailable), named(), atOnce, 1},
+		"another status":          {failing(status.Error(codes.NotFound, "no")), named(), atOnce, 1},
+		"another reason":          {failing(withReason(codes.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE")), named(), atOnce, 1},
+		"a deadline":              {failing(status.Error(codes.DeadlineExceeded, "late")), named(), atOnce, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := serve(t, tried.server).Chat(t.Context(), tried.request, tried.option).Answer()
@@ -215,6 +214,17 @@ func withReason(code codes.Code, reason string) error {
 		panic(err)
 	}
 	return found.Err()
+}
+
+func TestAPauseThatOutlastsTheDeadlineIsNotBegun(t *testing.T) {
+	s := failing(withReason(codes.Unavailable, "ERROR_REASON_STORE_UNAVAILABLE"))
+	client := serve(t, s, contextbridge.WithTimeout(time.Minute))
+	if _, err := client.Chat(t.Context(), named()).Answer(); status.Code(err) != codes.Unavailable {
+		t.Errorf("failed with %v", err)
+	}
+	if asked := s.asked(); len(asked) != 1 {
+		t.Errorf("asked %d times", len(asked))
+	}
 }
 
 func TestABreakAfterTheLastEventHasLostNothing(t *testing.T) {

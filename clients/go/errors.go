@@ -1,6 +1,7 @@
 package contextbridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,7 +15,8 @@ import (
 )
 
 // Error is how every call fails. Branch on Reason, or on Code; Message is for people. It wraps the
-// error of gRPC, and context.Canceled or context.DeadlineExceeded where these ended the call.
+// error of gRPC, and context.Canceled or context.DeadlineExceeded where the caller's own context
+// ended the call.
 type Error struct {
 	// Code is the gRPC status.
 	Code codes.Code
@@ -51,11 +53,7 @@ type Violation struct {
 // Error returns everything that a person can use.
 func (e *Error) Error() string {
 	var text strings.Builder
-	if e.Reason != "" {
-		fmt.Fprintf(&text, "%s: %s", e.Reason, e.Message)
-	} else {
-		fmt.Fprintf(&text, "%s: %s", e.CodeName(), e.Message)
-	}
+	fmt.Fprintf(&text, "%s: %s", cmp.Or(e.Reason, e.CodeName()), e.Message)
 	for _, violation := range e.Violations {
 		fmt.Fprintf(&text, "; %s: %s", violation.Field, violation.Description)
 	}
@@ -79,7 +77,7 @@ func (e *Error) GRPCStatus() *status.Status {
 }
 
 // CodeName returns the status by its name in gRPC's own list, such as "NOT_FOUND".
-func (e *Error) CodeName() string { return code.Code_name[int32(e.Code)] }
+func (e *Error) CodeName() string { return code.Code(e.Code).String() }
 
 // RetryDelay returns how long to wait before a retry; false where a retry does not help, or nothing
 // is known.
@@ -93,16 +91,19 @@ func (e *Error) RetryDelay() (time.Duration, bool) {
 // UpstreamMessage returns what upstream said, in its own words. Empty where it said nothing.
 func (e *Error) UpstreamMessage() string { return e.Metadata["upstreamMessage"] }
 
-// ErrorFrom reads the error of a call on the generated stubs. Calls of a Client need it not.
-func ErrorFrom(err error) *Error { return newError(context.Background(), err) }
+// ErrorFrom reads the error of a call on the generated stubs; nil where there is none. The calls of
+// a Client need it not.
+func ErrorFrom(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	return newError(context.Background(), err)
+}
 
 // newError reads gRPC's error of a call. Details that are missing or cannot be read are left out.
 func newError(ctx context.Context, err error) *Error {
 	found := status.Convert(err)
 	failure := &Error{Code: found.Code(), Message: found.Message(), causes: []error{err}}
-	if cause := ctx.Err(); cause != nil {
-		failure.causes = append(failure.causes, cause)
-	}
 	for _, detail := range found.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
@@ -123,10 +124,24 @@ func newError(ctx context.Context, err error) *Error {
 			failure.RequestID = detail.GetRequestId()
 		}
 	}
-	if failure.RequestID == "" {
-		failure.RequestID = failure.Metadata["requestId"]
+	failure.RequestID = cmp.Or(failure.RequestID, failure.Metadata["requestId"])
+	if own := ownEnd(ctx, failure); own != nil {
+		failure.causes = append(failure.causes, own)
 	}
 	return failure
+}
+
+// ownEnd returns the caller's cancellation or deadline, where that ended a call. A server that is
+// quicker to notice the deadline than the context gives it no reason.
+func ownEnd(ctx context.Context, failure *Error) error {
+	switch {
+	case failure.Reason != "":
+		return nil
+	case failure.Code == codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	default:
+		return ctx.Err()
+	}
 }
 
 // incomplete is the error of a stream that ended with OK and without its last event.
@@ -134,5 +149,14 @@ func incomplete(missing string) *Error {
 	return &Error{
 		Code:    codes.DataLoss,
 		Message: fmt.Sprintf("The stream ended without %s: the answer is not whole.", missing),
+	}
+}
+
+// left is the error of a stream that is read after it was closed.
+func left() *Error {
+	return &Error{
+		Code:    codes.Canceled,
+		Message: "The stream was left before its end.",
+		causes:  []error{context.Canceled},
 	}
 }

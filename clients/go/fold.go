@@ -2,6 +2,7 @@ package contextbridge
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -121,10 +122,7 @@ func (f *chatFold) answer() *pb.CompleteChatWithContextResponse {
 		ServiceTier:       f.completed.GetServiceTier(),
 		ExtraJson:         f.completed.GetExtraJson(),
 	}
-	role := f.started.GetRole()
-	if role == "" {
-		role = "assistant"
-	}
+	role := cmp.Or(f.started.GetRole(), "assistant")
 	for _, index := range slices.Sorted(maps.Keys(f.choices)) {
 		answer.Choices = append(answer.Choices, f.choices[index].build(index, role))
 	}
@@ -160,25 +158,23 @@ func (c *choice) addToolCall(delta *pb.ToolCallDelta) {
 		call = &toolCall{}
 		c.toolCalls[delta.GetCallIndex()] = call
 	}
-	if call.id == "" {
-		call.id = delta.GetId()
-	}
-	if call.name == "" {
-		call.name = delta.GetName()
-	}
+	call.id = cmp.Or(call.id, delta.GetId())
+	call.name = cmp.Or(call.name, delta.GetName())
 	call.arguments.WriteString(delta.GetArgumentsJson())
 }
 
 // addExtra takes what upstream said besides of a choice and, under `delta`, of its message.
 func (c *choice) addExtra(text string) {
 	for _, member := range membersOf(text) {
-		if delta := membersOf(string(member.value)); member.name == "delta" && delta != nil {
+		delta := membersOf(string(member.value))
+		if member.name != "delta" || delta == nil {
+			c.extra.set(member)
+		}
+		if member.name == "delta" {
 			for _, inner := range delta {
 				c.messageExtra.set(inner)
 			}
-			continue
 		}
-		c.extra.set(member)
 	}
 }
 
@@ -272,9 +268,7 @@ type candidate struct {
 func (c *candidate) add(piece *pb.Candidate) {
 	if content := piece.GetContent(); content != nil {
 		c.hasContent = true
-		if content.GetRole() != "" {
-			c.role = content.GetRole()
-		}
+		c.role = cmp.Or(content.GetRole(), c.role)
 		for _, part := range content.GetParts() {
 			c.addPart(part)
 		}

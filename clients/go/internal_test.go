@@ -12,7 +12,7 @@ import (
 
 func TestBackOffDoublesUpToItsLimitAndIsAtLeastHalf(t *testing.T) {
 	for range 50 {
-		tries := attempts{resume: Resume{Attempts: 7, InitialBackoff: 100, MaxBackoff: 1000}}
+		tries := Resume{Attempts: 7, InitialBackoff: 100, MaxBackoff: 1000}.attempts()
 		for _, longest := range []time.Duration{100, 200, 400, 800, 1000, 1000, 1000} {
 			pause, ok := tries.pauseAfter(t.Context(), &Error{Code: codes.Unavailable})
 			if !ok || pause < longest/2 || pause > longest {
@@ -27,7 +27,7 @@ func TestBackOffDoublesUpToItsLimitAndIsAtLeastHalf(t *testing.T) {
 
 func TestTheServerMayAskForALongerPause(t *testing.T) {
 	hour := time.Hour
-	tries := attempts{resume: DefaultResume}
+	tries := Resume{}.attempts()
 	pause, ok := tries.pauseAfter(t.Context(), &Error{
 		Reason: "ERROR_REASON_OVERLOADED", Code: codes.ResourceExhausted, retryDelay: &hour,
 	})

@@ -71,13 +71,13 @@ type settings struct {
 	insecureToken  bool
 	tls            *tls.Config
 	keepalive      time.Duration
+	timeout        time.Duration
 	dial           []grpc.DialOption
 	call           callSettings
 }
 
 type callSettings struct {
-	timeout time.Duration
-	resume  Resume
+	resume Resume
 }
 
 // WithToken sends a token with every call, as authorization: Bearer.
@@ -118,14 +118,15 @@ func WithKeepalive(interval time.Duration) Option {
 	return clientOption(func(s *settings) { s.keepalive = interval })
 }
 
+// WithTimeout limits each call whose context has no deadline, streams as a whole and resumes
+// included; of a list each page.
+func WithTimeout(timeout time.Duration) Option {
+	return clientOption(func(s *settings) { s.timeout = timeout })
+}
+
 // WithDialOptions adds gRPC's own options after the client's.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return clientOption(func(s *settings) { s.dial = append(s.dial, options...) })
-}
-
-// WithTimeout is the deadline of a call whose context has none, streams as a whole.
-func WithTimeout(timeout time.Duration) CallOption {
-	return func(c *callSettings) { c.timeout = timeout }
 }
 
 // WithResume sets how a broken call with a request id is taken up again.
@@ -134,19 +135,11 @@ func WithResume(resume Resume) CallOption {
 }
 
 // WithoutResume leaves it to the caller to take up a call that broke.
-func WithoutResume() CallOption { return WithResume(Resume{}) }
-
-// resumeOf returns how a request's call is taken up again: never, where it has no name.
-func (c callSettings) resumeOf(request any) Resume {
-	if named, ok := request.(interface{ GetRequestId() string }); ok && named.GetRequestId() != "" {
-		return c.resume
-	}
-	return Resume{}
-}
+func WithoutResume() CallOption { return WithResume(Resume{Attempts: -1}) }
 
 func (s *settings) secret() bool { return s.token != nil || s.upstreamAPIKey != "" }
 
-func (s *settings) dialOptions() []grpc.DialOption {
+func (s *settings) dialOptions(local bool) []grpc.DialOption {
 	transport := insecure.NewCredentials()
 	if s.tls != nil {
 		transport = credentials.NewTLS(s.tls)
@@ -161,6 +154,10 @@ func (s *settings) dialOptions() []grpc.DialOption {
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),
 		),
+	}
+	if local {
+		// A proxy named in the environment is not on this machine.
+		options = append(options, grpc.WithNoProxy())
 	}
 	if s.secret() {
 		options = append(options, grpc.WithPerRPCCredentials(secrets{s}))
@@ -202,16 +199,11 @@ func isLocal(target string) bool {
 	switch scheme {
 	case "unix", "unix-abstract":
 		return true
-	case "dns", "passthrough", "ipv4", "ipv6":
+	case "dns", "passthrough":
 		// dns://authority/host:port names the host last.
 		target = rest[strings.LastIndex(rest, "/")+1:]
 	}
-	for address := range strings.SplitSeq(target, ",") {
-		if !isLoopback(hostOf(address)) {
-			return false
-		}
-	}
-	return true
+	return isLoopback(hostOf(target))
 }
 
 func hostOf(address string) string {

@@ -1,6 +1,7 @@
 package contextbridge
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -8,27 +9,30 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Resume is how a broken call with a request id is taken up again: a stream after its newest event,
-// a unary call from the start. The zero Resume never does.
+// Resume is how a broken call with a request id is taken up again, within its deadline: a stream
+// after its newest event, a unary call from the start. The zero Resume is the default.
 //
 // A call breaks where its connection is lost or its server stops, and where the server is
 // overloaded or its store is away for a moment. What upstream said, the caller's deadline and its
 // cancellation are no breaks.
 type Resume struct {
-	// Attempts is how often in a row without a new event.
+	// Attempts is how often in a row without a new event. 0 means 5; below 0 never resumes.
 	Attempts int
 
 	// InitialBackoff is the longest wait before the first attempt. It doubles with each, and at
-	// least half of it is waited; longer where the server asks for that.
+	// least half of it is waited; longer where the server asks for that. 0 means 100 ms.
 	InitialBackoff time.Duration
 
-	// MaxBackoff is where it stops doubling.
+	// MaxBackoff is where it stops doubling. 0 means 5 s.
 	MaxBackoff time.Duration
 }
 
-// DefaultResume is what a client does unless it is told otherwise.
-var DefaultResume = Resume{
-	Attempts: 5, InitialBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
+func (r Resume) attempts() attempts {
+	return attempts{
+		most:           cmp.Or(r.Attempts, 5),
+		initialBackoff: cmp.Or(r.InitialBackoff, 100*time.Millisecond),
+		maxBackoff:     cmp.Or(r.MaxBackoff, 5*time.Second),
+	}
 }
 
 // broke tells whether a failure left the generation as it was: the way to the server broke, or the
@@ -46,10 +50,10 @@ func broke(failure *Error) bool {
 	return false
 }
 
-// attempts are the tries of one call.
+// attempts are the tries of one call. The zero value has but the first.
 type attempts struct {
-	resume Resume
-	used   int
+	most, used                 int
+	initialBackoff, maxBackoff time.Duration
 }
 
 // beginAgain takes note of a new event.
@@ -65,16 +69,15 @@ func (a *attempts) getOver(ctx context.Context, c *Client, failure *Error) bool 
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done():
-		return false
+		c.reconnect(ctx)
+	case <-ctx.Done(): // Sent again, the call fails at once and says why.
 	}
-	c.reconnect(ctx)
 	return true
 }
 
 // pauseAfter returns how long to wait before the next try; false where there is none.
 func (a *attempts) pauseAfter(ctx context.Context, failure *Error) (time.Duration, bool) {
-	if !broke(failure) || ctx.Err() != nil || a.used >= a.resume.Attempts {
+	if !broke(failure) || ctx.Err() != nil || a.used >= a.most {
 		return 0, false
 	}
 	pause := a.backoff()
@@ -87,13 +90,14 @@ func (a *attempts) pauseAfter(ctx context.Context, failure *Error) (time.Duratio
 }
 
 func (a *attempts) backoff() time.Duration {
-	longest := a.resume.InitialBackoff
+	longest := a.initialBackoff
 	for range a.used {
-		if longest >= a.resume.MaxBackoff {
+		if longest >= a.maxBackoff/2 {
+			longest = a.maxBackoff
 			break
 		}
 		longest *= 2
 	}
-	longest = min(longest, a.resume.MaxBackoff)
-	return longest/2 + time.Duration(rand.Int64N(int64(longest/2)+1))
+	half := max(0, min(longest, a.maxBackoff)/2)
+	return half + rand.N(half+1)
 }

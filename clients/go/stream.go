@@ -6,8 +6,6 @@ import (
 	"io"
 	"iter"
 
-	"google.golang.org/grpc/codes"
-
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
@@ -19,31 +17,25 @@ type ContentStream = Stream[*pb.GenerateContentResponse, *pb.GenerateContentResp
 
 // ErrNoWholeAnswer is what Answer fails with on a stream that was begun with resume_after, because
 // its beginning is not here.
-var ErrNoWholeAnswer = errors.New("a stream begun with resume_after has no whole answer")
+var ErrNoWholeAnswer = errors.New("contextbridge: a stream begun with resume_after has no whole answer")
 
 // Stream is an answer on its way. The call begins with the first event asked for, and ends with the
-// last event, with an error, or when its reader leaves: by a break out of a range, by Close, or with
-// the context. Leaving ends upstream's work too, unless the call has a request id or others share
-// the answer.
+// last event, with an error, or when its reader leaves: by a break out of a range, by Close, or by
+// cancelling the context. Leaving ends upstream's work too, unless the call has a request id or
+// others share the answer.
 //
-// One goroutine reads a stream.
+// A stream is for one goroutine; from another it is left by cancelling the context.
 type Stream[Event, Answer any] struct {
-	client  *Client
-	options []CallOption
-	request streamRequest
-	open    opener[Event]
-	fold    fold[Event, Answer]
+	client *Client
+	open   opener[Event]
+	fold   fold[Event, Answer]
+	tries  attempts
+	asked  int64 // The event after which the caller wanted to begin.
 
 	ctx    context.Context
 	cancel context.CancelFunc // Nil before the call has begun.
-	tries  attempts
-	call   receiver[Event]
-	end    error // io.EOF, or an *Error.
-}
-
-type streamRequest interface {
-	GetRequestId() string
-	GetResumeAfter() int64
+	call   receiver[Event]    // Nil before it has, and after a break.
+	end    error              // Nil before the end; then io.EOF, or an *Error.
 }
 
 type receiver[Event any] interface{ Recv() (Event, error) }
@@ -54,14 +46,20 @@ type opener[Event any] func(ctx context.Context, after int64) (receiver[Event], 
 func newStream[Event, Answer any](
 	ctx context.Context,
 	client *Client,
-	request streamRequest,
+	request interface{ GetResumeAfter() int64 },
 	open opener[Event],
 	whole fold[Event, Answer],
 	options []CallOption,
 ) *Stream[Event, Answer] {
-	whole.progress().sequence = request.GetResumeAfter()
+	asked := request.GetResumeAfter()
+	whole.progress().sequence = asked
 	return &Stream[Event, Answer]{
-		client: client, options: options, request: request, open: open, fold: whole, ctx: ctx,
+		client: client,
+		open:   open,
+		fold:   whole,
+		tries:  client.attempts(request, options),
+		asked:  asked,
+		ctx:    ctx,
 	}
 }
 
@@ -103,7 +101,7 @@ func (s *Stream[Event, Answer]) Text(index int32) iter.Seq2[string, error] {
 // fails as Events does, and with ErrNoWholeAnswer.
 func (s *Stream[Event, Answer]) Answer() (Answer, error) {
 	var none Answer
-	if s.request.GetResumeAfter() > 0 {
+	if s.asked > 0 {
 		return none, ErrNoWholeAnswer
 	}
 	for _, err := range s.Events() {
@@ -116,12 +114,12 @@ func (s *Stream[Event, Answer]) Answer() (Answer, error) {
 
 // Close ends the call where it has not ended.
 func (s *Stream[Event, Answer]) Close() {
-	if s.end == nil {
-		s.finish(&Error{
-			Code:    codes.Canceled,
-			Message: "The stream was left before its end.",
-			causes:  []error{context.Canceled},
-		})
+	switch {
+	case s.end != nil:
+	case s.fold.progress().complete:
+		s.finish(io.EOF)
+	default:
+		s.finish(left())
 	}
 }
 
@@ -152,9 +150,7 @@ func (s *Stream[Event, Answer]) next() (Event, error) {
 
 func (s *Stream[Event, Answer]) receive() (Event, error) {
 	if s.cancel == nil {
-		var chosen callSettings
-		chosen, s.ctx, s.cancel = s.client.begin(s.ctx, s.options)
-		s.tries.resume = chosen.resumeOf(s.request)
+		s.ctx, s.cancel = s.client.begin(s.ctx)
 	}
 	if s.call == nil {
 		call, err := s.open(s.ctx, s.Sequence())
@@ -186,8 +182,7 @@ func (s *Stream[Event, Answer]) getOver(err error) error {
 // endOf returns what an end with OK is. A caller that has the last event asks for what follows it,
 // which is nothing.
 func (s *Stream[Event, Answer]) endOf(progress *progress) error {
-	asked := s.request.GetResumeAfter()
-	if progress.complete || asked > 0 && progress.sequence == asked {
+	if progress.complete || s.asked > 0 && progress.sequence == s.asked {
 		return io.EOF
 	}
 	return incomplete(s.fold.lastEvent())

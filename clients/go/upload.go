@@ -1,54 +1,42 @@
 package contextbridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"path/filepath"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc"
 
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
 const pieceBytes = 256 << 10
 
-// UploadFile uploads what a reader gives, in pieces, and returns what is known of the file. A video
-// may be STATE_PROCESSING at first.
+// UploadFile uploads what a reader gives, from where it stands, and returns what is known of the
+// file. A video may be STATE_PROCESSING at first.
 //
-// The metadata needs the media type. Its size may be 0 where the reader can tell it, as those of
-// packages bytes and strings and an *os.File can. It fails with the reader's own error where that
-// fails, and with an *Error where the call does.
+// The metadata may be nil and leave out what the reader tells: its size, as those of packages bytes
+// and strings and an *os.File do, and by its name's ending an *os.File the media type. UploadFile
+// fails with the reader's own error where that fails or tells too little, and with an *Error where
+// the call does.
 func (c *Client) UploadFile(
-	ctx context.Context, metadata *pb.UploadFileMetadata, file io.Reader, options ...CallOption,
+	ctx context.Context, metadata *pb.UploadFileMetadata, file io.Reader, _ ...CallOption,
 ) (*pb.File, error) {
-	metadata = proto.CloneOf(metadata)
-	if metadata.GetSizeBytes() == 0 {
-		size, err := sizeOf(file)
-		if err != nil {
-			return nil, err
-		}
-		metadata.SizeBytes = size
+	metadata = copyOf(metadata)
+	if err := complete(metadata, file); err != nil {
+		return nil, err
 	}
-	_, ctx, cancel := c.begin(ctx, options)
+	ctx, cancel := c.begin(ctx)
 	defer cancel()
 	call, err := c.files.UploadFile(ctx)
 	if err != nil {
 		return nil, newError(ctx, err)
 	}
-	first := &pb.UploadFileRequest{Payload: &pb.UploadFileRequest_Metadata{Metadata: metadata}}
-	err = call.Send(first)
-	for piece := make([]byte, pieceBytes); err == nil; {
-		var count int
-		count, err = io.ReadFull(file, piece)
-		if count > 0 {
-			chunk := &pb.UploadFileRequest_Chunk{Chunk: piece[:count]}
-			if sent := call.Send(&pb.UploadFileRequest{Payload: chunk}); sent != nil {
-				break // The call has ended early; its status says why.
-			}
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := send(call, metadata, file); err != nil {
 		return nil, err
 	}
 	response, err := call.CloseAndRecv()
@@ -58,19 +46,84 @@ func (c *Client) UploadFile(
 	return response.GetFile(), nil
 }
 
+// send sends a file, or as much of it as the call takes before it ends: its status then says why.
+// It fails with the reader's error.
+func send(
+	call grpc.ClientStreamingClient[pb.UploadFileRequest, pb.UploadFileResponse],
+	metadata *pb.UploadFileMetadata,
+	file io.Reader,
+) error {
+	first := &pb.UploadFileRequest_Metadata{Metadata: metadata}
+	sent := call.Send(&pb.UploadFileRequest{Payload: first})
+	for sent == nil {
+		piece, err := readPiece(file)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if len(piece) > 0 {
+			sent = call.Send(&pb.UploadFileRequest{Payload: &pb.UploadFileRequest_Chunk{Chunk: piece}})
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
+	return nil
+}
+
+// readPiece reads until a piece is full, and returns what there was before an error. io.ReadFull
+// does the same, but its error for a short file is that of a reader whose file was cut off.
+func readPiece(file io.Reader) ([]byte, error) {
+	piece := make([]byte, pieceBytes)
+	for filled := 0; filled < len(piece); {
+		count, err := file.Read(piece[filled:])
+		filled += count
+		if err != nil {
+			return piece[:filled], err
+		}
+	}
+	return piece, nil
+}
+
+// complete puts into the metadata what the reader tells and the caller left out.
+func complete(metadata *pb.UploadFileMetadata, file io.Reader) error {
+	if metadata.MimeType == "" {
+		if metadata.MimeType = mimeTypeOf(file); metadata.MimeType == "" {
+			return errors.New("contextbridge: the media type is not known: set MimeType")
+		}
+	}
+	if metadata.SizeBytes == 0 {
+		size, err := sizeOf(file)
+		if err != nil {
+			return fmt.Errorf("contextbridge: the size is not known: set SizeBytes: %w", err)
+		}
+		metadata.SizeBytes = size
+	}
+	return nil
+}
+
+func mimeTypeOf(file io.Reader) string {
+	named, ok := file.(interface{ Name() string })
+	if !ok {
+		return ""
+	}
+	// Without its parameters, which here are no more than a guess of the encoding.
+	found, _, _ := mime.ParseMediaType(mime.TypeByExtension(filepath.Ext(named.Name())))
+	return found
+}
+
 // sizeOf returns how many bytes a reader has left.
 func sizeOf(file io.Reader) (int64, error) {
 	switch file := file.(type) {
-	case interface{ Len() int }:
+	case *bytes.Buffer:
 		return int64(file.Len()), nil
 	case io.Seeker:
-		return sizeOfSeeker(file)
+		return rest(file)
 	default:
-		return 0, fmt.Errorf("contextbridge: the size of a %T is not known: set SizeBytes", file)
+		return 0, fmt.Errorf("a %T cannot seek", file)
 	}
 }
 
-func sizeOfSeeker(file io.Seeker) (int64, error) {
+func rest(file io.Seeker) (int64, error) {
 	here, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, err
