@@ -15,7 +15,7 @@ help: ## Show this help
 
 $(STAMP): requirements/dev.txt pyproject.toml clients/python/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	    --editable clients/python --editable .
 	@touch $@
@@ -49,7 +49,7 @@ test: $(STAMP) ## Run all tests, with coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: format-check lint types layers proto-check proto-breaking client-check docs-check test ## Run what CI runs
+check: format-check lint types layers proto-check proto-breaking client-check version-check docs-check test test-clients ## Run what CI runs
 
 format: $(STAMP) ## Format code and protos
 	$(BIN)/ruff format
@@ -88,6 +88,104 @@ client: $(STAMP) ## Generate the blocking Python client from the asyncio one
 
 client-check: $(STAMP)
 	$(BIN)/python clients/python/generate_sync.py --check
+
+# The clients. CLIENTS="go rust" limits what these do to some of them.
+CLIENTS   := python python-blocking go typescript java rust
+LANGUAGES := $(sort $(subst -blocking,,$(CLIENTS)))
+VERSION    = $(shell cat clients/VERSION)
+CLIENT_TARGETS := $(foreach what,lint unit runner dist,$(addprefix $(what)-,python go typescript java rust))
+.PHONY: test-clients dist version version-check released $(CLIENT_TARGETS)
+
+test-clients: released $(addprefix lint-,$(LANGUAGES)) $(addprefix unit-,$(LANGUAGES)) $(addprefix runner-,$(LANGUAGES)) dist ## Lint and test the clients in every language, and their packages
+	CONTEXTBRIDGE_CLIENTS="$(CLIENTS)" CONTEXTBRIDGE_RELEASED_TREE=$(RELEASED) \
+	    $(BIN)/python -m pytest tests/clients/test_*.py
+
+dist: $(addprefix dist-,$(LANGUAGES)) ## Build every package, into dist/
+
+# Python's are among everything else's: `make lint types test`.
+lint-python unit-python runner-python: $(STAMP)
+
+dist-python: $(STAMP)
+	rm -rf dist/python
+	cd clients/python && ../../$(BIN)/python -m hatchling build -d ../../dist/python
+	$(BIN)/python -m hatchling build -t wheel -d dist/python
+
+lint-go: $(GO_TOOLS)
+	cd clients/go && UNFORMATTED=$$(gofmt -l .) && echo "$$UNFORMATTED" && test -z "$$UNFORMATTED"
+	cd clients/go && go vet ./... && ../../.tools/bin/staticcheck ./...
+
+unit-go:
+	cd clients/go && go test -race ./...
+
+runner-go:
+	cd clients/go && go build -o ../../.tools/bin/conformance-go ./internal/conformance
+
+dist-go:
+	rm -rf dist/go
+	cd clients/go/tools && go run ./modulezip .. v$(VERSION) ../../../dist/go
+
+lint-typescript: runner-typescript
+	cd clients/typescript && npm run --silent lint
+
+unit-typescript: runner-typescript
+	cd clients/typescript && node --test dist/test/
+
+runner-typescript: $(NODE_TOOLS)
+	cd clients/typescript && npm run --silent build
+
+dist-typescript: $(NODE_TOOLS)
+	rm -rf dist/typescript && mkdir -p dist/typescript
+	cd clients/typescript && npm pack --silent --pack-destination ../../dist/typescript
+
+lint-java: runner-java
+	$(MVN) spotless:check
+
+unit-java:
+	$(MVN) test
+
+runner-java:
+	$(MVN) test-compile
+
+dist-java:
+	rm -rf dist/java
+	$(MVN) deploy -DskipTests -DaltDeploymentRepository=dist::file://$(CURDIR)/dist/java
+
+CARGO := cargo --quiet
+
+lint-rust:
+	cd clients/rust && $(CARGO) fmt --all --check
+	cd clients/rust && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	cd clients/rust && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --package contextbridge-client
+
+unit-rust:
+	cd clients/rust && $(CARGO) test --locked
+
+runner-rust:
+	cd clients/rust && $(CARGO) build --locked --package conformance
+
+dist-rust:
+	rm -rf dist/rust && mkdir -p dist/rust
+	cd clients/rust && $(CARGO) package --locked --allow-dirty --no-verify --package contextbridge-client
+	cp clients/rust/target/package/contextbridge-client-$(VERSION).crate dist/rust/
+
+# The sources of the last release, whose clients are tested with this server: its tag, or where a
+# clone has none the commit that wrote its version.
+RELEASED := $(CURDIR)/.cache/released
+RELEASED_RUNNERS := $(addprefix runner-,$(filter-out python,$(LANGUAGES)))
+
+released:
+	rm -rf $(RELEASED) && mkdir -p $(RELEASED)
+	git archive $$(git rev-parse --quiet --verify refs/tags/v$(VERSION)^{commit} || git log -1 --format=%H -- clients/VERSION) \
+	    | tar -x -C $(RELEASED)
+	$(if $(RELEASED_RUNNERS),CARGO_TARGET_DIR=$(CURDIR)/clients/rust/target $(MAKE) --directory $(RELEASED) $(RELEASED_RUNNERS))
+	mkdir -p $(RELEASED)/clients/rust/target/debug
+	if [ -f clients/rust/target/debug/conformance ]; then cp clients/rust/target/debug/conformance $(RELEASED)/clients/rust/target/debug/; fi
+
+version: $(STAMP) ## Write clients/VERSION into every package
+	$(BIN)/python clients/version.py
+
+version-check: $(STAMP)
+	$(BIN)/python clients/version.py --check
 
 docs: $(STAMP) ## Generate the reference documentation
 	$(BIN)/python docs/generate.py

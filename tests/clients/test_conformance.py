@@ -62,7 +62,7 @@ class Preparation:
     async def prepare(self, case: dict[str, Any]) -> Prepared:
         """Do what is given, and put the words of the case in their places."""
         unique = secrets.token_hex(8)
-        words = {"unique": unique, "token": TOKEN, "long": "x" * 20_000}
+        words = {"unique": unique, "token": TOKEN}
         server = case.get("server", "main")
         if "upstream" in case:
             words["model"] = f"scripted-{unique}"
@@ -132,7 +132,7 @@ def _member(response: Any, path: str) -> str:
     return str(response)
 
 
-@pytest.fixture(name="servers", scope="session")
+@pytest.fixture(name="servers", scope="module")
 async def servers_fixture(
     bridge: Callable[..., Any],
     serving: Callable[..., Any],
@@ -145,7 +145,7 @@ async def servers_fixture(
         yield servers
 
 
-@pytest.fixture(name="runs", scope="session")
+@pytest.fixture(name="runs", scope="module")
 async def runs_fixture(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[runners.Runner, Run]:

@@ -87,7 +87,7 @@ class Servers:
 
     def upstream_of(self, mark: str) -> dict[str, Any]:
         """Return what upstream saw of the requests that hold a mark."""
-        seen = [r for r in self.emulator.requests if mark in f"{r.path}{r.query}{r.json}"]
+        seen = [record for record in self.emulator.requests if _mark_of(record.json) == mark]
         return {"requests": len(seen), "outcomes": sorted({record.outcome for record in seen})}
 
     async def settled(self, mark: str) -> None:
@@ -123,6 +123,15 @@ class Servers:
         return str(channel.address)
 
 
+def _mark_of(body: Any) -> Any:
+    """Return what marks a request upstream: a chat's `user`, and of Gemini's a label."""
+    match body:
+        case {"user": mark} | {"labels": {"run": mark}}:
+            return mark
+        case _:
+            return None
+
+
 def message_of(method: str, request: Any, *, output: bool = False) -> Any:
     """Return a message of a method's request, or of its response, from ProtoJSON."""
     descriptor = METHODS[method]
@@ -145,7 +154,7 @@ async def running(
 ) -> AsyncIterator[Servers]:
     """Run the emulator and the store, and whatever servers are asked for."""
     async with AsyncExitStack() as stack:
-        config = gateway_emulator.Config(max_records=100_000)
+        config = gateway_emulator.Config(max_records=100_000, max_record_bytes=2**30)
         emulator = await stack.enter_async_context(gateway_emulator.serve(config=config))
         store = await stack.enter_async_context(running_shared())
         yield Servers(emulator, store, folder, bridge, serving, serving_process, stack)
@@ -310,7 +319,7 @@ STARTS: dict[str, Callable[[Servers], Awaitable[str]]] = {
     "key-1": _with_key(1),
     "key-2": _with_key(2),
     "hurried": _bridged(
-        response_timeout="300ms", first_event_timeout="300ms", idle_timeout="300ms"
+        response_timeout="1500ms", first_event_timeout="1500ms", idle_timeout="1500ms"
     ),
     "small": _bridged(max_event_bytes=100_000),
     "callers-key": _bridged(upstream_key_from="caller", upstream_api_key=None),
