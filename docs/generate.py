@@ -279,7 +279,7 @@ def repeated_section() -> str:
 def upstream_tables() -> str:
     """Return the tables from upstream's answers to reasons, in the order in which they count."""
     statuses = [(spans(numbers), reason) for reason, numbers in by_reason(BY_HTTP_STATUS)]
-    transport = [(exception_name(kind), reason) for kind, reason, _ in TRANSPORT_FAILURES]
+    transport = [(exception_name(kind), row[0]) for kind, row in TRANSPORT_FAILURES.items()]
     sections: Sequence[tuple[str, str, Iterable[tuple[str, Reason]]]] = (
         ("By code", "Upstream's code, type or `ErrorInfo` reason", BY_CODE.items()),
         ("By message", "Pattern", ((pattern.pattern, r) for pattern, r in BY_MESSAGE)),
@@ -296,9 +296,8 @@ def upstream_tables() -> str:
 
 
 def exception_name(kind: type[Exception]) -> str:
-    """Return an exception's name with its library's."""
-    library = kind.__module__.partition(".")[0]
-    return "any other" if kind is Exception else f"{library}.{kind.__qualname__}"
+    """Return an exception's name as it stands in the code."""
+    return kind.__qualname__
 
 
 def by_reason(statuses: Mapping[int, Reason]) -> Iterator[tuple[Reason, list[int]]]:

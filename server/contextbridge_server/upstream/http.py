@@ -1,21 +1,22 @@
-"""Upstream over HTTP: httpx2's transport interface over one aiohttp session per process.
-
-The transport is called directly, with prebuilt URLs and headers: the client layer above it
-(redirects, cookies, auth) does nothing for us and costs a quarter of a call's time.
-"""
+"""Upstream over HTTP: what is sent for a request, and what becomes of the answer."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Self, TypeAlias
-
-import aiohttp
-import httpx2
-from httpx_aiohttp.httpx2 import AiohttpTransport
+from typing import Self, TypeAlias, TypeVar
+from urllib.parse import quote, urlsplit
 
 from contextbridge import v1 as pb
 from contextbridge._version import __version__
@@ -23,48 +24,46 @@ from contextbridge._version import __version__
 from ..errors import BridgeError, malformed, too_large
 from .failures import SUCCESS, decode_object, failure_of_answer
 from .framing import Framing
+from .http1 import (
+    BrokenCompressionError,
+    ConnectError,
+    Connection,
+    ConnectionLostError,
+    Connections,
+    Host,
+    MalformedAnswerError,
+    header_lines,
+)
 from .port import CallTerms, Chunk, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
-TRANSPORT_FAILURES: tuple[tuple[type[Exception], Reason, str], ...] = (
-    (
-        aiohttp.ConnectionTimeoutError,
-        pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT,
-        "No connection to upstream within the connect timeout.",
-    ),
-    (
-        aiohttp.ClientConnectorError,
-        pb.ERROR_REASON_UPSTREAM_CONNECT_FAILED,
-        "No connection to upstream.",
-    ),
-    (
-        aiohttp.ClientResponseError,
-        pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED,
-        "Upstream's answer is malformed: it is no HTTP.",
-    ),
-    (
-        httpx2.DecodingError,
-        pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED,
-        "Upstream's answer is malformed: its compression is broken.",
-    ),
-    (
-        Exception,
+Result = TypeVar("Result")
+
+TRANSPORT_FAILURES: Mapping[type[Exception], tuple[Reason, str]] = {
+    ConnectError: (pb.ERROR_REASON_UPSTREAM_CONNECT_FAILED, "No connection to upstream."),
+    ConnectionLostError: (
         pb.ERROR_REASON_UPSTREAM_CONNECTION_LOST,
         "The connection to upstream broke before the answer was whole.",
     ),
-)
-"""Reasons by the exception that ended an exchange; the first class that fits counts.
+    MalformedAnswerError: (
+        pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED,
+        "Upstream's answer is malformed: it is no HTTP.",
+    ),
+    BrokenCompressionError: (
+        pb.ERROR_REASON_UPSTREAM_RESPONSE_MALFORMED,
+        "Upstream's answer is malformed: its compression is broken.",
+    ),
+}
+"""Reasons by the exception that ended an exchange.
 
-httpx-aiohttp calls a lost connection a ConnectTimeout, as if nothing had been sent; aiohttp's own
-exception behind it tells the two apart.
+Only a failure to connect may be repeated: after it nothing has been sent.
 """
 
-LARGE_BODY_BYTES = 1024**2
-SLICE_BYTES = 256 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 DRAIN_TIMEOUT = timedelta(milliseconds=100)
 DONE = b"[DONE]"
+SAFE_IN_TARGET = "/:?#[]@!$&'()*+,;=%-._~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,35 +109,43 @@ class HttpUpstream:
             Surface.NATIVE: options.native_prefix,
             Surface.UPLOAD: options.upload_prefix,
         }
-        connect_seconds = options.connect_timeout.total_seconds()
-        self._extensions = {"timeout": {"connect": connect_seconds, "pool": connect_seconds}}
-        self._url = lru_cache(maxsize=1024)(self._build_url)
-        self._stack = AsyncExitStack()
+        base = urlsplit(options.base_url)
+        self._path = base.path.rstrip("/")
+        self._host_lines = header_lines(
+            [
+                ("Host", base.netloc),
+                ("Accept", "application/json"),
+                # A compressor's window would hold tokens back.
+                ("Accept-Encoding", "identity"),
+                ("User-Agent", f"contextbridge/{__version__}"),
+            ]
+        )
+        tls = base.scheme == "https"
+        context = ssl.create_default_context(cafile=options.ca_file) if tls else None
+        port = base.port or (443 if tls else 80)
+        self._connections = Connections(Host(base.hostname or "", port, context))
+        self._target = lru_cache(maxsize=1024)(self._build_target)
+        self._own_lines = lru_cache(maxsize=1024)(self._build_own_lines)
 
     async def __aenter__(self) -> Self:
-        context = ssl.create_default_context(cafile=self._options.ca_file)
-        # The number of connections follows the number of calls, which the server bounds.
-        connector = aiohttp.TCPConnector(limit=0, ssl=context)
-        session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-            )
-        )
-        self._transport = AiohttpTransport(client=session, verify=context)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self._connections.aclose()
 
     async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
         """Send a request and return the whole answer; failures are BridgeErrors."""
         deadline = _from_now(self._options.response_timeout)
-        async with (
-            _until(deadline, pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT),
-            self._exchange(request, terms) as response,
-        ):
-            body = await _read(response, self._options.max_response_bytes)
-            return UpstreamAnswer(body, response.headers)
+        whole = self._whole(request, terms)
+        return await _until(deadline, pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT, whole)
+
+    async def _whole(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
+        answer = await self._begin(request, terms)
+        try:
+            body = await _read(answer, self._options.max_response_bytes)
+            return UpstreamAnswer(body, answer.headers)
+        finally:
+            self._connections.give_back(answer)
 
     @asynccontextmanager
     async def stream(
@@ -146,25 +153,26 @@ class HttpUpstream:
     ) -> AsyncIterator[AsyncIterator[Sequence[Chunk]]]:
         """Send a request and iterate over its chunks, those of one read together."""
         first_by = _from_now(self._options.first_event_timeout)
-        async with AsyncExitStack() as stack:
-            async with _until(first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT):
-                response = await stack.enter_async_context(self._exchange(request, terms))
-            pieces = await stack.enter_async_context(aclosing(_pieces(response)))
-            chunks = self._chunks(pieces, response.headers, first_by)
-            yield await stack.enter_async_context(aclosing(chunks))
-            await _drain(pieces)
+        begun = self._begin(request, terms)
+        answer = await _until(first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT, begun)
+        try:
+            async with aclosing(self._chunks(answer, first_by)) as chunks:
+                yield chunks
+            await _drain(answer)
+        finally:
+            self._connections.give_back(answer)
 
     async def _chunks(
-        self, pieces: AsyncIterator[bytes], headers: Mapping[str, str], first_by: float
+        self, answer: Connection, first_by: float
     ) -> AsyncGenerator[Sequence[Chunk], None]:
         framing = Framing(self._options.max_event_bytes)
         deadline, reason = first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
-        piece: bytes | None = b""
-        while piece is not None:
-            async with _until(deadline, reason):
-                piece = await anext(pieces, None)
-            payloads = framing.finish() if piece is None else framing.feed(piece)
-            batch, ending = _decode(payloads, headers)
+        is_open = True
+        while is_open:
+            piece = await _until(deadline, reason, _piece(answer))
+            is_open = bool(piece)
+            payloads = framing.feed(piece) if is_open else framing.finish()
+            batch, ending = _decode(payloads, answer.headers)
             if ending is DONE:
                 yield LastBatch(batch)
                 return
@@ -176,50 +184,59 @@ class HttpUpstream:
             if reason == pb.ERROR_REASON_UPSTREAM_IDLE_TIMEOUT:
                 deadline = _from_now(self._options.idle_timeout)
 
-    @asynccontextmanager
-    async def _exchange(
-        self, request: UpstreamRequest, terms: CallTerms
-    ) -> AsyncIterator[httpx2.Response]:
-        """Send a request; yield the response if it is one of success; close it."""
-        outgoing = httpx2.Request(
-            request.method,
-            self._url(request.surface, request.path, request.query),
-            headers=self._headers(request, terms),
-            content=request.body
-            if len(request.body) <= LARGE_BODY_BYTES
-            else _slices(request.body),
-            extensions=self._extensions,
-        )
-        with _transport_failures():
-            response = await self._transport.handle_async_request(outgoing)
+    async def _begin(self, request: UpstreamRequest, terms: CallTerms) -> Connection:
+        """Send a request; return the connection whose answer is one of success."""
+        head = self._head(request, terms)
+        connection = self._connections.idle() or await self._connect()
         try:
-            await _raise_for_failure(response)
-            yield response
-        finally:
-            await response.aclose()
+            with _transport_failures():
+                await connection.ask(head, request.body)
+            await _raise_for_failure(connection)
+        except BaseException:
+            self._connections.give_back(connection)
+            raise
+        return connection
 
-    def _build_url(self, surface: Surface, path: str, query: str) -> httpx2.URL:
-        url = self._options.base_url.rstrip("/") + self._prefixes[surface] + path
-        return httpx2.URL(f"{url}?{query}" if query else url)
+    async def _connect(self) -> Connection:
+        by = _from_now(self._options.connect_timeout)
+        with _transport_failures():
+            connecting = self._connections.connect()
+            return await _until(by, pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT, connecting)
 
-    def _headers(self, request: UpstreamRequest, terms: CallTerms) -> list[tuple[str, str]]:
-        key = terms.upstream_key or self._options.api_key
-        headers = [
-            ("Accept", "application/json"),
-            # A compressor's window would hold tokens back.
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", f"contextbridge/{__version__}"),
-            ("X-Client-Request-Id", terms.request_id),
-            ("Content-Length", str(len(request.body))),
-            *request.headers,
-        ]
-        if request.surface is not Surface.UPLOAD:
+    def _head(self, request: UpstreamRequest, terms: CallTerms) -> bytes:
+        return b"".join(
+            (
+                request.method.encode(),
+                self._target(request.surface, request.path, request.query),
+                self._host_lines,
+                self._own_lines(request.surface, request.headers, terms.upstream_key),
+                header_lines(
+                    (
+                        ("X-Client-Request-Id", terms.request_id),
+                        ("Content-Length", str(len(request.body))),
+                    )
+                ),
+                b"\r\n",
+            )
+        )
+
+    def _build_target(self, surface: Surface, path: str, query: str) -> bytes:
+        target = self._path + self._prefixes[surface] + path + (f"?{query}" if query else "")
+        # It is encoded already; what could end the line is not to get through in any case.
+        return f" {quote(target, safe=SAFE_IN_TARGET)} HTTP/1.1\r\n".encode()
+
+    def _build_own_lines(
+        self, surface: Surface, given: tuple[tuple[str, str], ...], caller_key: str | None
+    ) -> bytes:
+        key = caller_key or self._options.api_key
+        headers = [*given]
+        if surface is not Surface.UPLOAD:
             headers.append(("Content-Type", "application/json"))
-        if key and request.surface is Surface.CONTEXT:
+        if key and surface is Surface.CONTEXT:
             headers.append(("Authorization", f"Bearer {key}"))
         elif key:
             headers.append(("x-goog-api-key", key))
-        return headers
+        return header_lines(headers)
 
 
 def _decode(
@@ -238,48 +255,38 @@ def _decode(
     return chunks, None
 
 
-async def _raise_for_failure(response: httpx2.Response) -> None:
-    if response.status_code not in SUCCESS:
-        body = await _read(response, MAX_ERROR_BODY_BYTES, cut=True)
-        raise failure_of_answer(response.status_code, response.headers, body)
-    if response.headers.get("content-type", "").startswith("text/html"):
+async def _raise_for_failure(answer: Connection) -> None:
+    if answer.status not in SUCCESS:
+        body = await _read(answer, MAX_ERROR_BODY_BYTES, cut=True)
+        raise failure_of_answer(answer.status, answer.headers, body)
+    if answer.headers.get("content-type", "").startswith("text/html"):
         raise malformed("it is HTML")
 
 
-async def _read(response: httpx2.Response, limit_bytes: int, *, cut: bool = False) -> bytes:
+async def _read(answer: Connection, limit_bytes: int, *, cut: bool = False) -> bytes:
     """Read a body up to a limit; past it, cut it or raise UPSTREAM_RESPONSE_TOO_LARGE."""
-    body = bytearray()
-    async with aclosing(_pieces(response)) as pieces:
-        async for piece in pieces:
-            body += piece
-            if len(body) > limit_bytes:
-                if cut:
-                    break
-                raise too_large(limit_bytes)
-    return bytes(body)
+    body = b""
+    while piece := await _piece(answer):
+        body = body + piece if body else piece
+        if len(body) > limit_bytes:
+            if cut:
+                break
+            raise too_large(limit_bytes)
+    return body
 
 
-async def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """Yield a body as it arrives, decompressed where upstream compresses unasked."""
-    compressed = "content-encoding" in response.headers
-    source: Any = response.aiter_bytes() if compressed else response.aiter_raw()
+async def _piece(answer: Connection) -> bytes:
     with _transport_failures():
-        async with aclosing(source):
-            async for piece in source:
-                yield piece
+        return await answer.read()
 
 
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    """Yield a large body piece by piece, so that other calls get their turns in between."""
-    for start in range(0, len(body), SLICE_BYTES):
-        yield body[start : start + SLICE_BYTES]
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
+async def _drain(answer: Connection) -> None:
     """Read the last bytes of a finished body, so that its connection can be used again."""
+    if answer.is_whole:
+        return
     try:
         async with asyncio.timeout(DRAIN_TIMEOUT.total_seconds()):
-            async for _ in pieces:
+            while await _piece(answer):
                 pass
     except (TimeoutError, BridgeError):
         # The answer is whole; the connection is closed instead.
@@ -290,18 +297,16 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
 def _transport_failures() -> Iterator[None]:
     try:
         yield
-    except (aiohttp.ClientError, httpx2.HTTPError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, httpx2.TransportError) else error
-        _, reason, message = next(row for row in TRANSPORT_FAILURES if isinstance(cause, row[0]))
+    except tuple(TRANSPORT_FAILURES) as error:
+        reason, message = TRANSPORT_FAILURES[type(error)]
         raise BridgeError(reason, message) from error
 
 
-@asynccontextmanager
-async def _until(deadline: float, reason: Reason) -> AsyncIterator[None]:
-    """Give up at a moment of the loop's clock, with a reason."""
+async def _until(deadline: float, reason: Reason, awaited: Awaitable[Result]) -> Result:
+    """Await something; give up at a moment of the loop's clock, with a reason."""
     try:
         async with asyncio.timeout_at(deadline) as timeout:
-            yield
+            return await awaited
     except TimeoutError as error:
         if not timeout.expired():
             raise
@@ -309,6 +314,9 @@ async def _until(deadline: float, reason: Reason) -> AsyncIterator[None]:
 
 
 TIMEOUTS: Mapping[Reason, str] = {
+    pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT: (
+        "No connection to upstream within the connect timeout."
+    ),
     pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT: "Upstream sent no answer in time.",
     pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT: "Upstream began no stream in time.",
     pb.ERROR_REASON_UPSTREAM_IDLE_TIMEOUT: "Upstream fell silent within its stream.",
