@@ -153,11 +153,23 @@ def _log_with(log: Path, calls: int) -> str:
     raise AssertionError(f"the log has no {calls} calls: {written}")
 
 
+@pytest.fixture(name="started", scope="session")
+def started_fixture() -> Callable[
+    ..., AbstractContextManager[tuple["subprocess.Popen[bytes]", str, Path]]
+]:
+    """Return what does the same and yields the process, the address and the file of the log."""
+    return started
+
+
 @contextmanager
 def started(
     *flags: str, **environment: str
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str, Path]]:
-    """Run `contextbridge serve` on a free port; yield process, address and log; stop it."""
+    """Run `contextbridge serve` on a free port; yield process, address and log; stop it.
+
+    It has one worker unless it is told otherwise.
+    """
+    environment = {"CONTEXTBRIDGE_WORKERS": "1", **environment}
     patience = ("--drain-grace", "1s", "--store-timeout", "10s")
     command = [COMMAND, "serve", "--listen", "127.0.0.1:0", *patience, *flags]
     # A file takes any amount of log lines; a pipe that nobody reads would fill and block.

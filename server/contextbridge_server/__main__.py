@@ -1,20 +1,23 @@
-"""The commands: serve, emulate, healthcheck, config."""
+"""The commands: serve, emulate, healthcheck, config.
+
+What knows gRPC is imported by the commands that need it: a supervisor of workers must not load it.
+"""
 
 import argparse
 import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import uvloop
 from pydantic import ValidationError
 
-from contextbridge._version import __version__
-
-from . import healthcheck
 from .emulator import emulator_command
 from .lifecycle import serve
 from .settings import Settings, load, problems
+from .shared import Started
+from .supervisor import running_workers
 from .telemetry import logs
 
 USAGE_ERROR = 2
@@ -27,7 +30,7 @@ def main() -> None:
         description="A gRPC service in front of an HTTP AI gateway.",
         epilog="`contextbridge COMMAND --help` lists a command's options.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     parser.add_argument("command", choices=COMMANDS, help="what to do")
     arguments = parser.parse_args(sys.argv[1:2])
     sys.exit(COMMANDS[arguments.command](sys.argv[2:]))
@@ -38,7 +41,7 @@ def run_serve(arguments: Sequence[str]) -> int:
     settings = _settings(arguments)
     try:
         with logs.logging_to_stdout(settings.log_level, settings.log_format):
-            uvloop.run(serve(settings))
+            uvloop.run(serve(_server(settings)))
     except asyncio.CancelledError:
         # A second signal ended the draining: calls were cut.
         return 1
@@ -46,6 +49,15 @@ def run_serve(arguments: Sequence[str]) -> int:
         # These come from what the operator gave: files, addresses, callers.
         return _usage_error([str(error)])
     return 0
+
+
+def _server(settings: Settings) -> AbstractAsyncContextManager[Started]:
+    """Return what starts the server: here, or as processes of its own."""
+    if settings.workers > 1:
+        return running_workers(settings)
+    from .app import started_server  # noqa: PLC0415 - see above
+
+    return started_server(settings)
 
 
 def run_emulate(arguments: Sequence[str]) -> int:
@@ -60,6 +72,13 @@ def run_config(arguments: Sequence[str]) -> int:
         if value is not None:
             print(f"{name} = {_toml(value)}")
     return 0
+
+
+def run_healthcheck(arguments: Sequence[str]) -> int:
+    """Ask a server for its health."""
+    from . import healthcheck  # noqa: PLC0415 - see above
+
+    return healthcheck.run(arguments)
 
 
 def _toml(value: object) -> str:
@@ -87,10 +106,20 @@ def _usage_error(lines: Sequence[str]) -> int:
     return USAGE_ERROR
 
 
+class _Version(argparse.Action):
+    """Shows the version, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from contextbridge._version import __version__  # noqa: PLC0415 - see above
+
+        print(__version__)
+        parser.exit()
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": run_serve,
     "emulate": run_emulate,
-    "healthcheck": healthcheck.run,
+    "healthcheck": run_healthcheck,
     "config": run_config,
 }
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import grpc
 
 from contextbridge import v1 as pb
+from contextbridge._version import __version__
 
 from .callers import Callers, is_single_tenant, read_callers
 from .contexts.answers import Answers, StraightAnswers
@@ -23,7 +24,6 @@ from .contexts.records import ContextRecords
 from .contexts.registry import Contexts, Defaults, NoRegistry, Registry
 from .contexts.sessions import Sessions
 from .contexts.warmth import KeepWarm, NoWarmth, Warmth
-from .emulator import running_emulator
 from .generations.attachments import Attachments
 from .generations.cached_responses import CachedResponses, NoResponses, StoredResponses
 from .generations.generation import Generations, StraightGenerations
@@ -50,9 +50,9 @@ from .rpc.layers import (
 )
 from .rpc.response_cache_service import ResponseCacheServicer
 from .rpc.server import Server, ServerOptions, Services
-from .settings import EMBEDDED, EMULATOR, NO_STORE, Settings
+from .settings import EMULATOR, NO_STORE, Settings
+from .shared import Shared, Started, running_shared
 from .store.claims import Claims
-from .store.embedded import EmbeddedOptions, running_valkey
 from .store.leases import Leases
 from .store.port import Store
 from .store.valkey import opened_store
@@ -74,8 +74,38 @@ RECOVERIES = {
 
 
 @asynccontextmanager
+async def started_server(settings: Settings) -> AsyncIterator[Started]:
+    """Run a server in this process, for those who only need to know that it serves."""
+    async with running_server(settings) as server:
+        yield Started(server.address, __version__, workers=1)
+
+
+@asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[Server]:
-    """Build a server and start it; drain it on leaving.
+    """Build a server and what it needs beside it, and start it; drain it on leaving.
+
+    Raises:
+        OSError: A file of the settings cannot be read.
+        ValueError: The callers file, the prices file or the file of encryption keys is wrong.
+        RuntimeError: The address cannot be bound, or the store cannot be used.
+    """
+    async with (
+        running_shared(settings, settings.listen) as shared,
+        serving(settings, shared, shares_port=False) as server,
+    ):
+        yield server
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, shared: Shared, *, shares_port: bool
+) -> AsyncIterator[Server]:
+    """Build a server on what is there, and start it; drain it on leaving.
+
+    Args:
+        settings: What the operator said.
+        shared: What is there.
+        shares_port: Other processes listen on the same port.
 
     Raises:
         OSError: A file of the settings cannot be read.
@@ -83,28 +113,33 @@ async def running_server(settings: Settings) -> AsyncIterator[Server]:
         RuntimeError: The address cannot be bound, or the store cannot be used.
     """
     async with AsyncExitStack() as stack:
-        base_url, key = settings.upstream, _server_key(settings)
-        if base_url == EMULATOR:
-            base_url = await stack.enter_async_context(running_emulator())
-        http = await stack.enter_async_context(HttpUpstream(_http_options(settings, base_url, key)))
+        key = _server_key(settings)
+        http = await stack.enter_async_context(
+            HttpUpstream(_http_options(settings, shared.upstream, key))
+        )
         upstream = RetryingUpstream(
             http, _retry_policy(settings), RetryBudget(settings.retry_budget)
         )
         callers = read_callers(settings.callers_file) if settings.callers_file else None
-        services, settle = await _services(settings, upstream, callers, stack)
-        server = Server(_server_options(settings), services, _layers(settings, callers, key))
+        store = await stack.enter_async_context(_store(settings, shared.store))
+        services, settle = await _services(settings, upstream, store, callers, stack)
+        options = _server_options(settings, shared.listen, shares_port=shares_port)
+        server = Server(options, services, _layers(settings, callers, key))
         await server.start()
         stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace, settle)
         yield server
 
 
 async def _services(
-    settings: Settings, upstream: Upstream, callers: Callers | None, stack: AsyncExitStack
+    settings: Settings,
+    upstream: Upstream,
+    store: Store | None,
+    callers: Callers | None,
+    stack: AsyncExitStack,
 ) -> tuple[Services, Settle | None]:
     """Return the services, and what waits for what outlives their calls."""
     settle: Settle | None = None
     limits = Limits(max_inline_bytes=settings.max_inline_bytes)
-    store = await stack.enter_async_context(_store(settings))
     ownership = _ownership(settings, store, callers)
     if store is None:
         contexts: Contexts = NoRegistry(upstream, ownership, limits, _now)
@@ -145,21 +180,15 @@ async def _services(
 
 
 @asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Store | None]:
-    """Open the store that the settings name; None for none."""
-    async with AsyncExitStack() as stack:
-        url = settings.store
-        if url == NO_STORE:
-            yield None
-            return
-        if url == EMBEDDED:
-            options = EmbeddedOptions(
-                settings.data_dir, settings.store_max_memory, settings.store_fsync
-            )
-            url = await stack.enter_async_context(running_valkey(options))
-        yield await stack.enter_async_context(
-            opened_store(url, timeout=settings.store_timeout, ca_file=settings.store_ca_file)
-        )
+async def _store(settings: Settings, url: str) -> AsyncIterator[Store | None]:
+    """Open the store at an address; None for none."""
+    if url == NO_STORE:
+        yield None
+        return
+    async with opened_store(
+        url, timeout=settings.store_timeout, ca_file=settings.store_ca_file
+    ) as store:
+        yield store
 
 
 def _records(settings: Settings, store: Store) -> ContextRecords:
@@ -290,9 +319,10 @@ def _layers(settings: Settings, callers: Callers | None, server_key: str | None)
     )
 
 
-def _server_options(settings: Settings) -> ServerOptions:
+def _server_options(settings: Settings, listen: str, *, shares_port: bool) -> ServerOptions:
     return ServerOptions(
-        listen=settings.listen,
+        listen=listen,
+        shares_port=shares_port,
         credentials=_credentials(settings),
         reflection=settings.reflection,
         channelz=settings.channelz,
@@ -301,6 +331,8 @@ def _server_options(settings: Settings) -> ServerOptions:
         max_metadata_bytes=settings.max_metadata_bytes,
         keepalive_interval=settings.keepalive_interval,
         keepalive_min_interval=settings.keepalive_min_interval,
+        max_connection_age=settings.max_connection_age,
+        max_connection_age_grace=settings.max_connection_age_grace,
     )
 
 

@@ -2,20 +2,37 @@
 
 import asyncio
 import signal
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from contextbridge._version import __version__
-
-from .app import running_server
-from .settings import Settings
+from .shared import Started
 from .telemetry import names
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the draining."""
+async def serve(server: AbstractAsyncContextManager[Started]) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends the draining.
+
+    Args:
+        server: Starts the server; drains it on leaving.
+    """
+    stop = stopped_by_signals()
+    async with server as started:
+        log.info(
+            names.SERVER_STARTED,
+            address=started.address,
+            version=started.version,
+            workers=started.workers,
+        )
+        await stop.wait()
+        log.info(names.SERVER_DRAINING)
+    log.info(names.SERVER_STOPPED)
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT sets; a second signal cancels the task that asked for it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -27,8 +44,4 @@ async def serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with running_server(settings) as server:
-        log.info(names.SERVER_STARTED, address=server.address, version=__version__)
-        await stop.wait()
-        log.info(names.SERVER_DRAINING)
-    log.info(names.SERVER_STOPPED)
+    return stop

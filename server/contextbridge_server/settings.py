@@ -6,7 +6,7 @@ The docstring of each setting is its documentation; docs/configuration.md is mad
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,6 +31,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from .cores import usable_cores
 
 EMULATOR = "emulator"
 EMBEDDED = "embedded"
@@ -82,6 +84,16 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "contextbridge"
 
 
+def default_workers(given: Mapping[str, Any]) -> int:
+    """Return how many workers there are where nobody says."""
+    return 1 if is_unix(given.get("listen", "")) else usable_cores()
+
+
+def is_unix(listen: str) -> bool:
+    """Tell whether an address is a Unix socket's."""
+    return listen.startswith(("unix:", "unix-abstract:"))
+
+
 def mask_password(url: str) -> str:
     """Return a URL without its password."""
     return re.sub(r"(?<=://)([^@/]*):[^@/]*@", r"\1:**********@", url)
@@ -125,6 +137,14 @@ class Settings(BaseSettings):
     listen: str = "127.0.0.1:50051"
     """Where to listen: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. Port 0 picks a free one. Anything
     but loopback needs `callers_file` and TLS, or `insecure`."""
+
+    workers: PositiveInt = Field(
+        default_factory=default_workers, json_schema_extra={"default": "cores"}
+    )
+    """How many processes serve, on one port; calls of one connection are served by one of them.
+    Unset means the cores that the process may use, by its affinity and the quota of its control
+    group, and 1 with a `unix:` address, which processes cannot share. Limits on calls, connections
+    and memory are each worker's."""
 
     insecure: bool = False
     """Allow listening beyond loopback without callers or without TLS."""
@@ -258,7 +278,8 @@ class Settings(BaseSettings):
     """Longest wait before a repetition. Where upstream asks for more, the caller is told so."""
 
     retry_budget: float = Field(default=0.2, ge=0, le=1)
-    """Repetitions earned by each request: 0.2 bounds them to one in five."""
+    """Repetitions earned by each request: 0.2 bounds them to one in five. Each worker has a budget
+    of its own."""
 
     callers_file: Path | None = None
     """A TOML file of callers: `[[callers]]` with `name`, `tenant` and `token_sha256`, and
@@ -283,7 +304,8 @@ class Settings(BaseSettings):
     """Serve channelz, gRPC's view of its own connections."""
 
     max_concurrent_calls: PositiveInt = 10_000
-    """Calls open at once; more are refused with OVERLOADED. Health and reflection do not count."""
+    """Calls open at once in each worker; more are refused with OVERLOADED. Health and reflection do
+    not count."""
 
     max_message_bytes: ByteSize = ByteSize(32 * 1024**2)
     """Largest message taken from a caller."""
@@ -306,6 +328,15 @@ class Settings(BaseSettings):
     keepalive_min_interval: Duration = timedelta(seconds=10)
     """How often clients may ping; those that ping oftener are disconnected."""
 
+    max_connection_age: DurationOrZero = timedelta(minutes=30)
+    """How old a connection may get, a tenth more or less by chance. Then it takes no new calls, its
+    open ones go on, and the client opens another, which may meet another worker or replica. 0 means
+    any age."""
+
+    max_connection_age_grace: Duration = timedelta(hours=1)
+    """How long open calls may go on after that; then they are cut. The longest stream must fit:
+    an hour is how long a generation is found by its `request_id`."""
+
     drain_delay: DurationOrZero = timedelta(0)
     """How long, after SIGTERM, health says NOT_SERVING before new calls are refused: the time that
     load balancers need to notice."""
@@ -326,6 +357,8 @@ class Settings(BaseSettings):
             r"https?://[^/?#@]+(/[^?#]*)?$", self.upstream
         ):
             raise ValueError("upstream: must be http://HOST, https://HOST or emulator")
+        if self.workers > 1 and is_unix(self.listen):
+            raise ValueError("workers: must be 1 with a unix: address, which none can share")
         data_dir_bytes = len(os.fsencode(self.data_dir.absolute()))
         if self.store == EMBEDDED and data_dir_bytes > MAX_DATA_DIR_BYTES:
             raise ValueError(f"data_dir: must be at most {MAX_DATA_DIR_BYTES} bytes long")
@@ -351,6 +384,28 @@ class Settings(BaseSettings):
         if self.upstream_api_key_file:
             return self.upstream_api_key_file.read_text().strip()
         return self.upstream_api_key.get_secret_value() if self.upstream_api_key else None
+
+
+def to_plain(settings: Settings) -> dict[str, Any]:
+    """Return settings as JSON has them, secrets included: for a process of ours."""
+    return {name: _plain(value) for name, value in settings}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Settings:
+    """Return the settings that `to_plain` was called on."""
+    return Settings(**plain)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case timedelta():
+            return value.total_seconds()
+        case Path():
+            return str(value)
+        case _:
+            return value
 
 
 def is_loopback(listen: str) -> bool:

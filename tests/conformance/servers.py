@@ -252,6 +252,7 @@ async def _faulty(servers: Servers) -> str:
 
     options = ServerOptions(
         listen="127.0.0.1:0",
+        shares_port=False,
         credentials=None,
         reflection=False,
         channelz=False,
@@ -260,6 +261,8 @@ async def _faulty(servers: Servers) -> str:
         max_metadata_bytes=8192,
         keepalive_interval=timedelta(minutes=1),
         keepalive_min_interval=timedelta(seconds=10),
+        max_connection_age=timedelta(0),
+        max_connection_age_grace=timedelta(hours=1),
     )
     services = Services(
         contexts=Faulty(),

@@ -104,6 +104,7 @@ async def test_a_fault_of_our_own_is_internal_and_its_text_stays_here(
 ):
     options = ServerOptions(
         listen="127.0.0.1:0",
+        shares_port=False,
         credentials=None,
         reflection=False,
         channelz=False,
@@ -112,6 +113,8 @@ async def test_a_fault_of_our_own_is_internal_and_its_text_stays_here(
         max_metadata_bytes=8192,
         keepalive_interval=timedelta(minutes=1),
         keepalive_min_interval=timedelta(seconds=10),
+        max_connection_age=timedelta(0),
+        max_connection_age_grace=timedelta(hours=1),
     )
     services = Services(
         contexts=pb.ContextServiceServicer(),

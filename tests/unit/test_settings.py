@@ -13,7 +13,15 @@ from pydantic import ValidationError
 
 from contextbridge import __version__
 from contextbridge_server.callers import read_callers
-from contextbridge_server.settings import Settings, is_loopback, load, problems
+from contextbridge_server.cores import usable_cores
+from contextbridge_server.settings import (
+    Settings,
+    from_plain,
+    is_loopback,
+    load,
+    problems,
+    to_plain,
+)
 
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
 
@@ -84,6 +92,8 @@ def test_durations_are_written_with_a_unit(text, duration):
         ({"upstream": "emulator", "listen": "[::]:1"}, "listen"),
         ({"upstream": "emulator", "listen": "bridge.example:1"}, "listen"),
         ({"upstream": "emulator", "listen": "0.0.0.0:1", "callers_file": "c"}, "listen"),
+        ({"upstream": "emulator", "listen": "unix:/a.sock", "workers": 2}, "workers"),
+        ({"upstream": "emulator", "workers": 0}, "workers"),
         ({"upstream": "emulator", "tls_certificate_file": "c"}, "tls_key_file"),
         ({"upstream": "emulator", "tls_client_ca_file": "c"}, "tls_client_ca_file"),
         (
@@ -106,6 +116,28 @@ def test_beyond_loopback_callers_and_tls_or_insecure_are_enough():
 
     for given in (guarded, {"insecure": True}):
         assert Settings(upstream="emulator", listen="0.0.0.0:1", **given).listen == "0.0.0.0:1"
+
+
+def test_there_is_a_worker_for_each_core_but_one_on_a_unix_socket():
+    assert Settings(upstream="emulator").workers == usable_cores()
+    assert Settings(upstream="emulator", workers=7).workers == 7
+    assert Settings(upstream="emulator", listen="unix:/tmp/a.sock").workers == 1
+
+
+def test_a_process_of_ours_is_told_every_setting_and_every_secret():
+    given = Settings(
+        upstream="https://gateway",
+        upstream_api_key="sk-secret",
+        store="valkey://user:password@host/1",
+        idle_timeout="1234567.891s",
+        data_dir="/var/lib/bridge",
+        workers=3,
+    )
+
+    told = from_plain(json.loads(json.dumps(to_plain(given))))
+
+    assert told == given
+    assert told.upstream_key() == "sk-secret"
 
 
 @pytest.mark.parametrize(

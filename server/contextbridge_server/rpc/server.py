@@ -45,6 +45,7 @@ class ServerOptions:
 
     Attributes:
         listen: `HOST:PORT` or `unix:PATH`.
+        shares_port: Other processes listen on the same port; the system spreads connections.
         credentials: TLS; None for plain text.
         reflection: Serve reflection.
         channelz: Serve channelz.
@@ -53,9 +54,12 @@ class ServerOptions:
         max_metadata_bytes: Largest metadata taken.
         keepalive_interval: How often a silent connection is pinged.
         keepalive_min_interval: How often clients may ping.
+        max_connection_age: When a connection is asked to go; zero for never.
+        max_connection_age_grace: How long its calls may go on after that.
     """
 
     listen: str
+    shares_port: bool
     credentials: grpc.ServerCredentials | None
     reflection: bool
     channelz: bool
@@ -64,6 +68,8 @@ class ServerOptions:
     max_metadata_bytes: int
     keepalive_interval: timedelta
     keepalive_min_interval: timedelta
+    max_connection_age: timedelta
+    max_connection_age_grace: timedelta
 
 
 class Server:
@@ -135,7 +141,6 @@ async def _at_most(wait: timedelta, work: Callable[[], Awaitable[None]]) -> None
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, Any]]:
-    ping_ms = int(options.keepalive_min_interval.total_seconds() * 1000)
     return [
         # Overload protection counts streams against this bound, and is off without one.
         ("grpc.max_concurrent_streams", options.max_concurrent_calls),
@@ -144,11 +149,26 @@ def _channel_arguments(options: ServerOptions) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", options.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", options.max_metadata_bytes * 2),
         ("grpc.server_handshake_timeout_ms", 10_000),
-        ("grpc.keepalive_time_ms", int(options.keepalive_interval.total_seconds() * 1000)),
+        ("grpc.keepalive_time_ms", _ms(options.keepalive_interval)),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", ping_ms),
+        ("grpc.http2.min_ping_interval_without_data_ms", _ms(options.keepalive_min_interval)),
         ("grpc.keepalive_permit_without_calls", 1),
-        # One process, one port: a second server on the same port must fail, not share.
-        ("grpc.so_reuseport", 0),
+        # Unless they are workers of one server, a second process on the port must fail, not share.
+        ("grpc.so_reuseport", int(options.shares_port)),
         ("grpc.enable_channelz", int(options.channelz)),
+        *_connection_age(options),
     ]
+
+
+def _connection_age(options: ServerOptions) -> list[tuple[str, Any]]:
+    if not options.max_connection_age:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", _ms(options.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", _ms(options.max_connection_age_grace)),
+    ]
+
+
+def _ms(duration: timedelta) -> int:
+    # gRPC takes a number of 32 bits; its largest means for ever, or near enough.
+    return min(int(duration.total_seconds() * 1000), 2**31 - 1)

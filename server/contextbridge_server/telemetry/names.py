@@ -9,6 +9,9 @@ from typing import Final
 SERVER_STARTED: Final = "server.started"
 SERVER_DRAINING: Final = "server.draining"
 SERVER_STOPPED: Final = "server.stopped"
+WORKER_STARTED: Final = "worker.started"
+WORKER_DIED: Final = "worker.died"
+WORKER_STOPPED: Final = "worker.stopped"
 CALL: Final = "call"
 CALL_FAULT: Final = "call.fault"
 UPSTREAM_RETRY: Final = "upstream.retry"
@@ -28,6 +31,9 @@ STORE_STOPPED: Final = "store.stopped"
 STORE_UNAVAILABLE: Final = "store.unavailable"
 STORE_AVAILABLE: Final = "store.available"
 STORE_EVICTS: Final = "store.evicts"
+
+# Of every line, where there are several workers.
+WORKER: Final = "worker"
 
 # Fields of the canonical line of a call.
 METHOD: Final = "rpc.method"

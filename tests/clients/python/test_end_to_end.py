@@ -19,7 +19,7 @@ PROSE = "You answer from this handbook. " * 200
 async def bridge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("contextbridge")),
-        *("serve", "--upstream", "emulator", "--listen", "127.0.0.1:0"),
+        *("serve", "--upstream", "emulator", "--listen", "127.0.0.1:0", "--workers", "1"),
         cwd=tmp_path_factory.mktemp("bridge"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
