@@ -134,6 +134,11 @@ def test_the_settings_of_a_deployment_are_settings(text: str, tmp_path: Path) ->
 
 
 @DEPLOYMENTS
+def test_a_deployment_has_a_core_for_each_worker(text: str, tmp_path: Path) -> None:
+    assert deployed(text, tmp_path).workers == int(found(r'requests: {cpu: "(\d+)"', text))
+
+
+@DEPLOYMENTS
 def test_a_deployment_runs_this_version(text: str) -> None:
     assert f"image: contextbridge:{__version__}\n" in text
 
@@ -165,7 +170,7 @@ def test_one_replica_keeps_its_store_on_a_volume_that_has_room(tmp_path: Path) -
     assert "{name: data, mountPath: /var/lib/contextbridge}" in EMBEDDED_STORE
     assert settings.store == EMBEDDED
     assert disk >= 3 * settings.store_max_memory
-    assert memory >= 2 * settings.store_max_memory + 1024**3
+    assert memory >= 2 * settings.store_max_memory + settings.workers * 1024**3
 
 
 def test_the_example_callers_are_callers_of_nothing() -> None:
