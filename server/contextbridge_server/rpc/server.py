@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2_grpc
 from contextbridge import v1 as pb
 
 from .health import SERVING, HealthServicer
-from .interceptor import LayeredInterceptor
 from .layers import Layer
+from .methods import LayeredMethods
 from .reflection import add_reflection
 
 SERVICE_NAMES = (
@@ -83,19 +83,19 @@ class Server:
 
     def __init__(self, options: ServerOptions, services: Services, layers: Sequence[Layer]) -> None:
         self._health = HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[LayeredInterceptor(layers)], options=_channel_arguments(options)
-        )
-        pb.add_ContextServiceServicer_to_server(services.contexts, self._server)
-        pb.add_GeminiServiceServicer_to_server(services.gemini, self._server)
-        pb.add_CachedContentServiceServicer_to_server(services.cached_contents, self._server)
-        pb.add_FileServiceServicer_to_server(services.files, self._server)
-        pb.add_ResponseCacheServiceServicer_to_server(services.response_cache, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server = grpc.aio.server(options=_channel_arguments(options))
+        methods: Any = LayeredMethods(layers)
+        self._server.add_generic_rpc_handlers((methods,))
+        pb.add_ContextServiceServicer_to_server(services.contexts, methods)
+        pb.add_GeminiServiceServicer_to_server(services.gemini, methods)
+        pb.add_CachedContentServiceServicer_to_server(services.cached_contents, methods)
+        pb.add_FileServiceServicer_to_server(services.files, methods)
+        pb.add_ResponseCacheServiceServicer_to_server(services.response_cache, methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if options.reflection:
-            add_reflection(self._server, (*SERVICE_NAMES, HEALTH))
+            add_reflection(methods, (*SERVICE_NAMES, HEALTH))
         if options.channelz:
-            channelz.add_channelz_servicer(self._server)
+            channelz.add_channelz_servicer(methods)
         self.address = self._bind(options)
 
     def _bind(self, options: ServerOptions) -> str:

@@ -10,6 +10,7 @@ from .chat_answer import FINISH_REASONS, KEPT_FINISH_REASONS
 from .chat_messages import logprobs_of, reasoning_of
 from .generation_request import bypassed_cache
 from .json_values import Json, Reader, text_of
+from .text_runs import ChatRun, chat_run
 from .times import timestamp_of_seconds
 from .usage import estimated_usage, usage_of_chat
 
@@ -51,6 +52,7 @@ class ChatStreamDecoder:
         self._fingerprint = ""
         self._hits: dict[int, str] = {}
         self._extra: Json = {}
+        self._run: ChatRun | None = None
 
     def decode(self, batch: Sequence[Chunk]) -> Iterator[Event]:
         """Yield the events of the chunks that arrived together.
@@ -62,7 +64,9 @@ class ChatStreamDecoder:
         failure: BridgeError | None = None
         try:
             for chunk in batch:
-                yield from self._chunk(Reader(chunk, "chunk"))
+                if not self._goes_on(chunk):
+                    yield from self._chunk(Reader(chunk, "chunk"))
+                    self._run = chat_run(chunk)
         except BridgeError as error:
             failure = error
         for index in list(self._folding):
@@ -110,6 +114,19 @@ class ChatStreamDecoder:
     def abandon(self) -> Iterator[Event]:
         """Yield nothing: no event is held from one batch to the next."""
         yield from ()
+
+    def _goes_on(self, chunk: Chunk) -> bool:
+        """Take a chunk that goes on with the text before and says nothing else; most are so."""
+        found = self._run.text_of(chunk) if self._run is not None else None
+        if self._run is None or found is None:
+            return False
+        kind, text = found
+        folding = self._folding.setdefault(self._run.index, (kind, [], []))
+        if folding[0] != kind:
+            return False
+        folding[1].append(text)
+        self._text_bytes += len(text) if text.isascii() else len(text.encode())
+        return True
 
     def _chunk(self, reader: Reader) -> Iterator[Event]:
         reader.drop("object")

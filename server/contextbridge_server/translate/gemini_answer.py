@@ -9,6 +9,7 @@ from ..upstream.port import Chunk
 from .gemini_json import from_json
 from .generation_request import bypassed_cache
 from .json_values import Json
+from .text_runs import joined
 from .usage import estimated_usage, usage_of_gemini
 
 NOT_FINISHED = ("", "FINISH_REASON_UNSPECIFIED")
@@ -76,7 +77,7 @@ class GeminiStreamDecoder:
         Raises:
             BridgeError: A chunk is malformed; the messages before it were yielded.
         """
-        for chunk in batch:
+        for chunk in joined(batch):
             yield from self.abandon()
             message = from_json(chunk, pb.GenerateContentResponse)
             self._sequence += 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contextbridge import v1 as pb
+from contextbridge._fold import ContentFold
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.translate.chat_stream import ChatStreamDecoder
 from contextbridge_server.translate.gemini_answer import GeminiStreamDecoder
@@ -74,13 +75,21 @@ def payloads_of(pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def unfolded(outcome: tuple[list[Any], str]) -> tuple[dict[Any, str], list[bytes], str]:
-    """Return text by choice and kind, all else in its order, and the failure."""
+    """Return text by choice and kind, all else in its order, and the failure.
+
+    Of Gemini's messages, what they make by joining: how many there are is not promised.
+    """
     events, failure = outcome
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    if events and isinstance(events[0], pb.GenerateContentResponse):
+        fold = ContentFold()
+        for event in events:
+            fold.add(event)
+        return {}, [fold.answer().SerializeToString(deterministic=True)], failure
     texts: dict[Any, str] = {}
     others: list[bytes] = []
     for event in events:
-        kind = event.WhichOneof("event") if isinstance(event, pb.ChatWithContextResponse) else None
+        kind = event.WhichOneof("event")
         if kind in ("content", "reasoning", "refusal"):
             delta = getattr(event, kind)
             texts[delta.index, kind] = texts.get((delta.index, kind), "") + delta.text

@@ -1,11 +1,11 @@
-"""The one interceptor: every method, of whichever kind, runs inside the same layers."""
+"""Every method, of whichever kind, inside the same layers."""
 
+import random
 import re
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from functools import lru_cache
 from inspect import isasyncgenfunction
 from typing import Any
 
@@ -26,8 +26,11 @@ Handler = Any
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
-class LayeredInterceptor(grpc.aio.ServerInterceptor):
-    """Runs each call inside the layers, and makes a status of what they raise.
+class LayeredMethods(grpc.GenericRpcHandler):
+    """Runs each call of a server's services inside the layers; makes a status of what they raise.
+
+    Services are added to it as to a server. It is what the server is given instead: an interceptor
+    could do the same, for the price of a coroutine and a search in each call.
 
     Requests are parsed and responses written here too: gRPC's own way of parsing answers bytes that
     are no message with UNKNOWN and an exception's text.
@@ -38,20 +41,28 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = tuple(layers)
-        self._wrapped = lru_cache(maxsize=256)(self._wrap)
+        self._services: list[grpc.GenericRpcHandler] = []
+        self._known: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Return the method's handler inside the layers; an unknown method gets one as well."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return grpc.stream_stream_rpc_method_handler(
-                self._inside(handler_call_details.method, _unknown_method)
-            )
-        return self._wrapped(handler_call_details.method, handler)
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take a service's methods, as its stubs give them to a server."""
+        self._services.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Leave what stubs register beside that: registered methods would pass the layers by."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """Return a method's handler inside the layers; an unknown method gets one as well."""
+        method = handler_call_details.method
+        known = self._known.get(method)
+        if known is not None:
+            return known
+        for service in self._services:
+            handler = service.service(handler_call_details)
+            if handler is not None:
+                return self._known.setdefault(method, self._wrap(method, handler))
+        # It is not kept: strangers may think of any number of names.
+        return grpc.stream_stream_rpc_method_handler(self._inside(method, _unknown_method))
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         kind = (handler.request_streaming, handler.response_streaming)
@@ -98,11 +109,19 @@ def _call(method: str, context: Context) -> Call:
     return Call(
         method=method,
         # A caller's own id is kept, so that one id follows a request through every service.
-        request_id=given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        request_id=given if REQUEST_ID.fullmatch(given) else new_request_id(),
         peer=context.peer(),
         metadata=metadata,
         deadline=deadline_of(context),
     )
+
+
+_random = random.Random(secrets.randbits(128))  # noqa: S311 - no secrets are made of it
+
+
+def new_request_id() -> str:
+    """Return an id that no other call has; it is no secret, so the system is not asked for it."""
+    return f"{_random.getrandbits(128):032x}"
 
 
 def _unary(
