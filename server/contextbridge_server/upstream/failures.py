@@ -198,6 +198,12 @@ class Fault:
     http_status: int | None = None
 
 
+FAULT_MEMBERS = frozenset(("error", "message", "msg", "err", "error_msg"))
+"""Members by one of which an object tells of an error; see `fault_in`."""
+
+_JSON = msgspec.json.Decoder()
+
+
 def failure_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> BridgeError:
     """Return the error for an HTTP answer with a status that is no success.
 
@@ -399,15 +405,18 @@ def decode_object(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         BridgeError: The body is empty, no JSON object, or holds an error.
     """
-    if not body.strip():
-        raise BridgeError(
-            pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY,
-            "Upstream answered with success and no content.",
-        )
     try:
-        value = msgspec.json.decode(body.removeprefix(BOM))
+        value = _JSON.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not body.strip():
+            raise BridgeError(
+                pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY,
+                "Upstream answered with success and no content.",
+            ) from error
         raise malformed("it is no JSON") from error
+    # Each chunk of a stream comes by here; nearly none has a member that could be an error's.
+    if type(value) is dict and FAULT_MEMBERS.isdisjoint(value):
+        return value
     if failure := failure_in_object(value, headers):
         raise failure
     if not isinstance(value, dict):
