@@ -1,0 +1,206 @@
+// Command upstream stands in for an AI gateway that is never the bottleneck: it answers every
+// surface that is measured, does next to no work for an answer, and sends it at the pace that the
+// model's name says.
+//
+// A model is called `bench-N` for answers of N deltas, or `bench-N-PACE` (such as `bench-64-20ms`)
+// for one delta after the other at that pace; each delta is a write of its own.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	flag.Parse()
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("listening on http://%s\n", listener.Addr())
+	log.Fatal(http.Serve(listener, routes()))
+}
+
+func routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/context/create", create)
+	mux.HandleFunc("POST /v1/context/chat/completions", chat)
+	mux.HandleFunc("POST /v1/chat/completions", chat)
+	mux.HandleFunc("POST /v1/v1beta/models/{call}", generate)
+	return mux
+}
+
+// events keeps the events of each stream that was asked for, by surface and model.
+var events sync.Map
+
+func eventsOf(surface string, wanted asked, make func(asked) []string) []string {
+	key := surface + wanted.Model
+	if kept, ok := events.Load(key); ok {
+		return kept.([]string)
+	}
+	kept, _ := events.LoadOrStore(key, make(wanted))
+	return kept.([]string)
+}
+
+// asked is what an answer depends on.
+type asked struct {
+	Model  string `json:"model"`
+	Stream bool   `json:"stream"`
+	deltas int
+	pace   time.Duration
+}
+
+func read(request *http.Request, model string) (asked, error) {
+	var wanted asked
+	body, err := io.ReadAll(request.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &wanted)
+	}
+	if err != nil {
+		return wanted, err
+	}
+	if model != "" {
+		wanted.Model = model
+	}
+	parts := strings.Split(wanted.Model[strings.LastIndex(wanted.Model, "/")+1:], "-")
+	if len(parts) < 2 || parts[0] != "bench" {
+		return wanted, errors.New("no such model")
+	}
+	if wanted.deltas, err = strconv.Atoi(parts[1]); err == nil && len(parts) > 2 {
+		wanted.pace, err = time.ParseDuration(parts[2])
+	}
+	return wanted, err
+}
+
+func create(response http.ResponseWriter, request *http.Request) {
+	wanted, err := read(request, "")
+	if err != nil {
+		fail(response, err)
+		return
+	}
+	answer(response, fmt.Sprintf(`{"id":"ctx-20260101000000-%05x","model":"%s","mode":"common_prefix",`+
+		`"ttl":86400,"usage":{"prompt_tokens":64,"completion_tokens":0,"total_tokens":64}}`,
+		time.Now().UnixNano()&0xfffff, wanted.Model))
+}
+
+const usage = `{"prompt_tokens":64,"completion_tokens":64,"total_tokens":128,` +
+	`"prompt_tokens_details":{"cached_tokens":48}}`
+
+func chat(response http.ResponseWriter, request *http.Request) {
+	wanted, err := read(request, "")
+	if err != nil {
+		fail(response, err)
+		return
+	}
+	if wanted.Stream {
+		stream(response, request, eventsOf("chat ", wanted, chunks), wanted.pace)
+		return
+	}
+	message := `{"index":0,"message":{"role":"assistant","content":"` + whole(wanted.deltas) +
+		`"},"finish_reason":"stop"}`
+	answer(response, completion(wanted, "", message, usage))
+}
+
+func completion(wanted asked, kind, choice, usage string) string {
+	return fmt.Sprintf(`{"id":"chatcmpl-bench","object":"chat.completion%s","created":1790000000,`+
+		`"model":"%s","choices":[%s],"usage":%s}`, kind, wanted.Model, choice, usage)
+}
+
+func chunks(wanted asked) []string {
+	chunk := func(delta, reason string) string {
+		choice := fmt.Sprintf(`{"index":0,"delta":%s,"finish_reason":%s}`, delta, reason)
+		return completion(wanted, ".chunk", choice, "null")
+	}
+	events := make([]string, 0, wanted.deltas+4)
+	events = append(events, chunk(`{"role":"assistant","content":""}`, "null"))
+	for number := range wanted.deltas {
+		events = append(events, chunk(`{"content":"`+word(number)+`"}`, "null"))
+	}
+	return append(events, chunk("{}", `"stop"`), completion(wanted, ".chunk", "", usage), "[DONE]")
+}
+
+const usageMetadata = `{"promptTokenCount":64,"candidatesTokenCount":64,"totalTokenCount":128,` +
+	`"cachedContentTokenCount":48}`
+
+func generate(response http.ResponseWriter, request *http.Request) {
+	model, method, _ := strings.Cut(request.PathValue("call"), ":")
+	wanted, err := read(request, model)
+	if err != nil {
+		fail(response, err)
+		return
+	}
+	if method == "streamGenerateContent" {
+		stream(response, request, eventsOf("generate ", wanted, candidates), wanted.pace)
+		return
+	}
+	answer(response, candidate(wanted, whole(wanted.deltas), finished))
+}
+
+const finished = `,"finishReason":"STOP"`
+
+func candidate(wanted asked, text, reason string) string {
+	return fmt.Sprintf(`{"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"},`+
+		`"index":0%s}],"usageMetadata":%s,"modelVersion":"%s","responseId":"bench"}`,
+		text, reason, usageMetadata, wanted.Model)
+}
+
+func candidates(wanted asked) []string {
+	events := make([]string, wanted.deltas)
+	for number := range events {
+		events[number] = candidate(wanted, word(number), "")
+	}
+	events[len(events)-1] = candidate(wanted, word(wanted.deltas-1), finished)
+	return events
+}
+
+// word returns a delta's text, a token of a usual length.
+func word(number int) string { return fmt.Sprintf(" word%02d", number%100) }
+
+func whole(deltas int) string {
+	var text strings.Builder
+	for number := range deltas {
+		text.WriteString(word(number))
+	}
+	return text.String()
+}
+
+func answer(response http.ResponseWriter, body string) {
+	response.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(response, body)
+}
+
+func fail(response http.ResponseWriter, err error) {
+	http.Error(response, `{"error":{"message":"`+err.Error()+`"}}`, http.StatusBadRequest)
+}
+
+// stream sends events, each in a write of its own, until the client has gone.
+func stream(response http.ResponseWriter, request *http.Request, events []string, pace time.Duration) {
+	response.Header().Set("Content-Type", "text/event-stream")
+	flush := http.NewResponseController(response).Flush
+	for number, event := range events {
+		if number > 0 && pace > 0 {
+			select {
+			case <-time.After(pace):
+			case <-request.Context().Done():
+				return
+			}
+		}
+		if _, err := io.WriteString(response, "data: "+event+"\n\n"); err != nil {
+			return
+		}
+		if flush() != nil {
+			return
+		}
+	}
+}
