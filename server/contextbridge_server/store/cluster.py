@@ -11,8 +11,8 @@ from valkey.crc import key_slot
 from valkey.exceptions import ResponseError
 
 from ..errors import BridgeError
-from .connections import Address, Command, Node, Options, code_of, reply_of, unavailable
-from .port import Argument
+from .connections import Address, Node, Options, code_of, reply_of, unavailable
+from .port import Argument, Command
 
 SLOTS = 16_384
 MAX_REDIRECTS = 8

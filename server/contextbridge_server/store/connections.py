@@ -1,21 +1,14 @@
-"""Connections to one Valkey server: a bounded pool that never hands out one with a reply due."""
+"""One Valkey server, and the connection to it that all commands share."""
 
 import asyncio
 import select
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
-from valkey.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 from valkey.exceptions import (
     InvalidResponse,
@@ -24,31 +17,25 @@ from valkey.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
-from valkey.exceptions import TimeoutError as ValkeyTimeoutError
 
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
 from ..telemetry import names
-from .port import Argument
+from .pipeline import Pipeline
+from .port import Command
 
 RESTART_SECONDS = 1.0
 """How long after it has gone an embedded Valkey is waited for; then, it is away."""
 RECONNECT_SECONDS = 0.01
 
-MAX_CONNECTIONS = 64
-"""To one server. More commands at once wait their turn: Valkey runs one after the other anyway."""
+# What is raised where there is no reply; TimeoutError is an OSError.
+NO_REPLY = (ValkeyConnectionError, InvalidResponse, OSError)
 
-# What the client raises when there is no reply; TimeoutError is an OSError.
-NO_REPLY = (ValkeyConnectionError, ValkeyTimeoutError, InvalidResponse, OSError)
-
-# Error replies that tell of the server's state and not of the command. The client raises some of
-# the kind as connections that fail (LOADING, NOAUTH), knows some by class, and leaves the code of
-# the rest as the first word.
+# Error replies that tell of the server's state and not of the command. Some of the kind are raised
+# as connections that fail (LOADING, NOAUTH), some have a class, the rest their code alone.
 STATE_ERRORS = (NoPermissionError, ReadOnlyError)
 STATE_CODES = frozenset({"BUSY", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS"})
-
-Command: TypeAlias = Sequence[Argument]
 
 log = structlog.get_logger()
 
@@ -126,14 +113,14 @@ class Outage:
 
 
 class Node:
-    """One Valkey server and the connections to it."""
+    """One Valkey server and the connection to it."""
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
         self.outage = Outage(address)
-        self._make: Callable[[], AbstractConnection] = _maker(address, options)
-        self._idle: list[AbstractConnection] = []
-        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._options = options
+        self._current: Pipeline | None = None
+        self._connecting = asyncio.Lock()
         self._closed = False
         self._refused_at: float | None = None
 
@@ -150,16 +137,11 @@ class Node:
         Raises:
             BridgeError: STORE_UNAVAILABLE: they did not reach Valkey, or the replies did not come.
         """
-        our_turn = False
         try:
-            async with asyncio.timeout_at(deadline), self._room:
-                our_turn = True
+            async with asyncio.timeout_at(deadline):
                 replies = await self._exchange(commands)
         except NO_REPLY as error:
-            if our_turn:
-                # What is broken for one connection is for all, and each would fail once.
-                self._drop_idle()
-                self.outage.failed(error)
+            self.outage.failed(error)
             raise unavailable() from error
         for command, reply in zip(commands, replies, strict=True):
             if _tells_of_state(reply) and not looking:
@@ -169,59 +151,73 @@ class Node:
         return replies
 
     async def aclose(self) -> None:
-        """Close the connections; those in use close when they are done with."""
+        """Close the connection, once what is due has come."""
         self._closed = True
-        self._drop_idle()
+        self._retire()
         # A transport lets go of its socket in the loop's next round.
         await asyncio.sleep(0)
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._usable_idle() or self._make()
-        try:
-            await self._connect(connection)
-            replies = await _talk(connection, commands)
-        except BaseException:
-            # Cancellation too: a reply may be due, which the next command would take for its own.
-            _close(connection)
-            raise
+        connection = self._usable() or await self._connected()
+        replies = await connection.exchange(commands)
         if self._closed or any(isinstance(reply, ReadOnlyError) for reply in replies):
             # A name may by now lead to another server: the one that takes writes.
-            _close(connection)
-        else:
-            self._idle.append(connection)
+            self._retire()
         return replies
 
-    async def _connect(self, connection: AbstractConnection) -> None:
-        while not connection.is_connected:
-            try:
-                await connection.connect()  # type: ignore[no-untyped-call] # The client has none.
-                if self.address.path:
-                    # While Valkey reads its data it takes connections and refuses commands.
-                    await _talk(connection, [("PING",)])
-            except ValkeyConnectionError:
-                # Nothing was done: it may be tried again. Our own Valkey is being started again.
-                if not self.address.path or self._refused_seconds() > RESTART_SECONDS:
-                    raise
-                _close(connection)
-                await asyncio.sleep(RECONNECT_SECONDS)
-        self._refused_at = None
+    def _usable(self) -> Pipeline | None:
+        connection = self._current
+        if connection is None or not connection.is_usable:
+            return None
+        if connection.is_idle and not _is_quiet(connection.descriptor):
+            connection.abort()
+            return None
+        return connection
+
+    async def _connected(self) -> Pipeline:
+        """Return a connection that is ready, made once for all who wait for it."""
+        async with self._connecting:
+            connection = self._usable()
+            while connection is None:
+                try:
+                    connection = await self._made()
+                except (ValkeyConnectionError, OSError) as error:
+                    # Nothing was done: it may be tried again, and our own Valkey is started again.
+                    is_ours = bool(self.address.path) and not isinstance(error, TimeoutError)
+                    if not is_ours or self._refused_seconds() > RESTART_SECONDS:
+                        raise
+                    await asyncio.sleep(RECONNECT_SECONDS)
+            self._refused_at = None
+            self._current = connection
+        return connection
+
+    async def _made(self) -> Pipeline:
+        loop = asyncio.get_running_loop()
+        address, options = self.address, self._options
+        if address.path:
+            _, connection = await loop.create_unix_connection(Pipeline, address.path)
+        else:
+            name = address.host if options.tls else None
+            _, connection = await loop.create_connection(
+                Pipeline, address.host, address.port, ssl=options.tls, server_hostname=name
+            )
+            connection.keep_alive()
+        try:
+            await _greet(connection, options)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
     def _refused_seconds(self) -> float:
         if self._refused_at is None:
             self._refused_at = monotonic()
         return monotonic() - self._refused_at
 
-    def _usable_idle(self) -> AbstractConnection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if _is_quiet(connection):
-                return connection
-            _close(connection)
-        return None
-
-    def _drop_idle(self) -> None:
-        while self._idle:
-            _close(self._idle.pop())
+    def _retire(self) -> None:
+        if self._current is not None:
+            self._current.retire()
+            self._current = None
 
 
 def unavailable() -> BridgeError:
@@ -262,59 +258,31 @@ def _tells_of_state(reply: Any) -> bool:
     return isinstance(reply, STATE_ERRORS) or code_of(reply) in STATE_CODES
 
 
-async def _talk(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    replies: list[Any] = []
-    for _ in commands:
-        try:
-            replies.append(await connection.read_response())
-        except ResponseError as error:
-            replies.append(error)
-    return replies
+async def _greet(connection: Pipeline, options: Options) -> None:
+    """Say who we are; while Valkey reads its data it takes connections and refuses commands."""
+    commands: list[Command] = [("PING",)]
+    if options.database:
+        commands.insert(0, ("SELECT", options.database))
+    if options.password is not None:
+        user = () if options.username is None else (options.username,)
+        commands.insert(0, ("AUTH", *user, options.password))
+    # It is for people who look at Valkey's clients; where it is not known, nothing is lost.
+    *replies, _ = await connection.exchange(
+        [*commands, ("CLIENT", "SETINFO", "LIB-NAME", "contextbridge")]
+    )
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise ValkeyConnectionError(str(reply)) from reply
 
 
-def _maker(address: Address, options: Options) -> Callable[[], AbstractConnection]:
-    """Return what makes a connection, not yet connected."""
-    given: dict[str, Any] = {
-        "db": options.database,
-        "username": options.username,
-        "password": options.password,
-        # Commands are bounded as a whole; the client would make a task of each write for it.
-        "socket_timeout": None,
-        "lib_name": "contextbridge",
-        "lib_version": None,
-    }
-    if address.path:
-        return lambda: UnixDomainSocketConnection(path=address.path, **given)
-    given |= {"host": address.host, "port": address.port, "socket_keepalive": True}
-    if options.tls is None:
-        return lambda: Connection(**given)
-    return lambda: _tls_connection(options.tls, given)
-
-
-def _tls_connection(tls: ssl.SSLContext | None, given: dict[str, Any]) -> AbstractConnection:
-    connection = SSLConnection(**given)
-    # One for all connections: reading the authorities takes milliseconds.
-    connection.ssl_context.context = tls
-    return connection
-
-
-def _is_quiet(connection: AbstractConnection) -> bool:
+def _is_quiet(descriptor: int) -> bool:
     """Tell whether an idle connection is still open and owes nothing, by asking the system."""
-    writer = connection._writer  # noqa: SLF001 - the client has no other way to its socket
-    if writer is None or writer.is_closing():
+    if descriptor < 0:
         return False
     poll = select.poll()
-    poll.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     # An end of file can be read too.
     return not poll.poll(0)
-
-
-def _close(connection: AbstractConnection) -> None:
-    """Close a connection without waiting."""
-    # The client's disconnect() is a coroutine, in which a cancelled task would be cancelled again.
-    with suppress(RuntimeError):
-        connection._close()  # type: ignore[no-untyped-call] # noqa: SLF001 - see above
 
 
 def _brief(error: BaseException) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 Argument: TypeAlias = str | bytes | int | float
-
+Command: TypeAlias = Sequence[Argument]
+"""A command's name and its arguments. None may block: others wait behind it."""
 
 WITHOUT_ROOM = "#!lua flags=allow-oom\n"
 """Begins a script that a full store runs too: it adds next to nothing to what is there."""
@@ -42,7 +43,7 @@ class Store(Protocol):
         """Run one command, whose keys lie in one slot; return its reply."""
         ...
 
-    async def execute_each(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands that need nothing of one another, in any slots; return their replies."""
         ...
 

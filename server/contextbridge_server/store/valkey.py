@@ -20,8 +20,8 @@ from valkey.exceptions import (
 from ..errors import BridgeError
 from ..telemetry import names
 from .cluster import Cluster, key_of
-from .connections import Address, Command, Node, Options, reply_of
-from .port import Argument, Script
+from .connections import Address, Node, Options, reply_of
+from .port import Argument, Command, Script
 
 DEFAULT_PORT = 6379
 EVICTION_POLICY = re.compile(rb"maxmemory_policy:([\w-]+)")

@@ -1,0 +1,186 @@
+"""One connection to Valkey that many exchanges share.
+
+Commands go out as they come, and replies return in their order. Valkey runs one command after
+another whoever sends them, so what a connection for each exchange would add is its cost: of system
+calls, and of waking Valkey for each command. libvalkey parses.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from socket import SO_KEEPALIVE, SOL_SOCKET
+from typing import Any
+
+import libvalkey
+from valkey.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    DataError,
+    InvalidResponse,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from valkey.exceptions import ConnectionError as ValkeyConnectionError
+
+from .port import Command
+
+MAX_WAITING = 20_000
+"""Exchanges whose replies are due; more are refused. Calls are bounded: so many mean trouble."""
+
+ERRORS: dict[str, type[Exception]] = {
+    "LOADING": BusyLoadingError,
+    "NOAUTH": AuthenticationError,
+    "NOPERM": NoPermissionError,
+    "NOSCRIPT": NoScriptError,
+    "OOM": OutOfMemoryError,
+    "READONLY": ReadOnlyError,
+    "WRONGPASS": AuthenticationError,
+}
+"""Kinds of error replies by their code; of those that are connection failures nothing was done."""
+
+UNASKED = "called without any password configured"
+NOT_YET = object()
+
+
+def error_of(text: str) -> Exception:
+    """Return an error reply as an exception that keeps its text."""
+    if UNASKED in text:
+        return AuthenticationError(text)
+    return ERRORS.get(text.partition(" ")[0], ResponseError)(text)
+
+
+def _packed(command: Command) -> bytes:
+    """Return a command as it is sent. Raises DataError for an argument of another kind."""
+    try:
+        packed: bytes = libvalkey.pack_command(tuple(command))
+    except TypeError as error:
+        raise DataError(str(error)) from error
+    return packed
+
+
+class _Exchange:
+    """Commands whose replies are due."""
+
+    __slots__ = ("done", "expected", "replies")
+
+    def __init__(self, expected: int, done: "asyncio.Future[list[Any]]") -> None:
+        self.expected = expected
+        self.replies: list[Any] = []
+        self.done = done
+
+
+class Pipeline(asyncio.Protocol):
+    """A connection. Error replies are among the replies, except those by which it fails."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._reader = libvalkey.Reader(
+            protocolError=InvalidResponse, replyError=error_of, notEnoughData=NOT_YET
+        )
+        self._due: deque[_Exchange] = deque()
+        self._is_retired = False
+        self._failure: Exception | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another exchange may begin, by what is known."""
+        return self._failure is None and not self._is_retired
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no reply is due."""
+        return not self._due
+
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor of the socket; -1 where it is closed."""
+        transport = self._transport
+        return -1 if transport is None else int(transport.get_extra_info("socket").fileno())
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one go; return their replies.
+
+        Who stops waiting retires the connection: a command that blocks would hold up the rest.
+
+        Raises:
+            ConnectionError (Valkey's): The connection broke, or Valkey refuses to do anything.
+            InvalidResponse: What came is no reply.
+        """
+        if self._transport is None or self._failure is not None or len(self._due) >= MAX_WAITING:
+            raise ValkeyConnectionError("not connected") from self._failure
+        packed = b"".join(map(_packed, commands))
+        due = _Exchange(len(commands), asyncio.get_running_loop().create_future())
+        self._due.append(due)
+        self._transport.write(packed)
+        try:
+            replies = await due.done
+        except asyncio.CancelledError:
+            self.retire()
+            raise
+        for reply in replies:
+            if isinstance(reply, ValkeyConnectionError):
+                self.retire()
+                raise reply
+        return replies
+
+    def keep_alive(self) -> None:
+        """Let the system find out that the other side is gone, while nothing is said."""
+        if self._transport is not None:
+            socket = self._transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+
+    def retire(self) -> None:
+        """Begin no more exchanges; close once nobody waits for a reply."""
+        self._is_retired = True
+        if all(exchange.done.done() for exchange in self._due):
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._is_retired = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------------ what the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = transport  # type: ignore[assignment] # of a stream, as asked for
+
+    def data_received(self, data: bytes) -> None:
+        """Give replies to those who wait for them."""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not NOT_YET:
+                self._give(reply)
+        except InvalidResponse as error:
+            self._fail(error)
+            self.abort()
+
+    def _give(self, reply: Any) -> None:
+        if not self._due:
+            raise InvalidResponse("a reply to nothing")
+        exchange = self._due[0]
+        exchange.replies.append(reply)
+        if len(exchange.replies) < exchange.expected:
+            return
+        self._due.popleft()
+        if not exchange.done.done():
+            exchange.done.set_result(exchange.replies)
+        if self._is_retired:
+            self.retire()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail those who wait."""
+        lost = ValkeyConnectionError(str(exc) if exc else "Valkey closed the connection")
+        self._fail(lost)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        while self._due:
+            exchange = self._due.popleft()
+            if not exchange.done.done():
+                exchange.done.set_exception(error)
