@@ -56,9 +56,18 @@ def _packed(command: Command) -> bytes:
     """Return a command as it is sent. Raises DataError for an argument of another kind."""
     try:
         packed: bytes = libvalkey.pack_command(tuple(command))
-    except TypeError as error:
-        raise DataError(str(error)) from error
+    except TypeError:
+        packed = libvalkey.pack_command(tuple(map(_plain, command)))
     return packed
+
+
+def _plain(argument: Any) -> Any:
+    """Return a number of a kind of its own, such as a byte size, as the number that it is."""
+    if isinstance(argument, int) and not isinstance(argument, bool):
+        return int(argument)
+    if not isinstance(argument, (str, bytes, float)):
+        raise DataError(f"no argument: {type(argument).__name__}")
+    return argument
 
 
 class _Exchange:
