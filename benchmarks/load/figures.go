@@ -29,8 +29,10 @@ func (seen *tally) add(one outcome, err error) {
 	}
 }
 
-// figures are what all callers saw. Times are in milliseconds.
+// figures are what all callers saw. Times are in milliseconds. Made counts the calls of the warm-up
+// too: it is what a server's work is divided by.
 type figures struct {
+	Made     int64   `json:"made"`
 	Calls    int     `json:"calls"`
 	Failed   int     `json:"failed"`
 	Failure  string  `json:"failure,omitempty"`

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
@@ -28,6 +29,9 @@ type bridge struct {
 
 func newBridge(given settings, address string) (*bridge, error) {
 	made := &bridge{settings: given, text: whole(given.deltas)}
+	if given.workload == "create" {
+		made.large = strings.Repeat("lamp ", 100_000)
+	}
 	for range given.connections {
 		connection, err := grpc.NewClient(address,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -56,7 +60,7 @@ func (b *bridge) calls() map[string]call {
 
 func (b *bridge) cache() *pb.ResponseCachePolicy {
 	if b.cached {
-		return &pb.ResponseCachePolicy{Enabled: true}
+		return &pb.ResponseCachePolicy{Enabled: true, ByModel: proto.Bool(false)}
 	}
 	return nil
 }
@@ -151,9 +155,6 @@ func (b *bridge) generateStream(ctx context.Context, one *outcome) error {
 
 // create makes a context of about 100,000 tokens.
 func (b *bridge) create(ctx context.Context, one *outcome) error {
-	if b.large == "" {
-		b.large = strings.Repeat("lamp ", 100_000)
-	}
 	_, err := b.contexts[one.number%b.connections].CreateContext(ctx, &pb.CreateContextRequest{
 		Model:    b.model,
 		Mode:     pb.ContextMode_CONTEXT_MODE_COMMON_PREFIX,

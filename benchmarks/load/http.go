@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,6 +26,9 @@ func newCall(given settings) (call, error) {
 		}
 		calls = made.calls()
 	} else {
+		if given.cancelAfter > 0 {
+			return nil, errors.New("a stream over HTTP that is left takes its connection along")
+		}
 		calls = newGateway(given).calls()
 	}
 	found, ok := calls[given.workload]
@@ -152,7 +156,7 @@ func (g *gateway) whole(path string, body []byte) call {
 		}
 		defer response.Body.Close()
 		answer, err := io.ReadAll(response.Body)
-		if err != nil {
+		if err != nil || g.unchecked {
 			return err
 		}
 		return g.check(textOfPiece(answer))
@@ -166,6 +170,10 @@ func (g *gateway) stream(path string, body []byte) call {
 			return err
 		}
 		defer response.Body.Close()
+		if g.unchecked {
+			_, err := io.Copy(io.Discard, response.Body)
+			return err
+		}
 		var text strings.Builder
 		lines := bufio.NewScanner(response.Body)
 		for lines.Scan() {

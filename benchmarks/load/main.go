@@ -30,8 +30,11 @@ type settings struct {
 	seconds     float64
 	warmup      float64
 	count       int64
+	ramp        float64
 	cancelAfter int
+	announce    bool
 	cached      bool
+	unchecked   bool
 	headers     []string
 }
 
@@ -48,8 +51,11 @@ func main() {
 	flag.Float64Var(&given.seconds, "seconds", 2, "how long to call, after the warm-up")
 	flag.Float64Var(&given.warmup, "warmup", 0.3, "seconds before calls are counted")
 	flag.Int64Var(&given.count, "count", 0, "make so many calls, instead of for a time")
-	flag.IntVar(&given.cancelAfter, "cancel-after", 0, "leave each stream after so many messages")
-	flag.BoolVar(&given.cached, "cached", false, "let the response cache answer")
+	flag.Float64Var(&given.ramp, "ramp", 0, "seconds over which the callers begin, one after the other")
+	flag.IntVar(&given.cancelAfter, "cancel-after", 0, "leave each stream after so many messages (gRPC)")
+	flag.BoolVar(&given.announce, "announce", false, "print a line when every caller's first stream is open")
+	flag.BoolVar(&given.cached, "cached", false, "let the response cache answer, whatever model it was")
+	flag.BoolVar(&given.unchecked, "unchecked", false, "read answers without looking into them (HTTP)")
 	flag.Func("header", "header of HTTP requests, `NAME: VALUE`; may be repeated", func(text string) error {
 		given.headers = append(given.headers, text)
 		return nil
@@ -72,12 +78,17 @@ func run(given settings, call call) figures {
 	if given.count > 0 {
 		counted = start
 	}
-	var begun atomic.Int64
+	var begun, made, open atomic.Int64
 	more := func() bool {
 		if given.count > 0 {
 			return begun.Add(1) <= given.count
 		}
 		return time.Now().Before(end)
+	}
+	opened := func() {
+		if open.Add(1) == int64(given.concurrency) && given.announce {
+			fmt.Printf("{\"open\":%d}\n", given.concurrency)
+		}
 	}
 	seen := make([]tally, given.concurrency)
 	var callers sync.WaitGroup
@@ -85,9 +96,11 @@ func run(given settings, call call) figures {
 		callers.Add(1)
 		go func() {
 			defer callers.Done()
-			for more() {
-				one := outcome{number: number, started: time.Now()}
+			time.Sleep(seconds(given.ramp * float64(number) / float64(given.concurrency)))
+			for opened := opened; more(); opened = nil {
+				one := outcome{number: number, opened: opened, started: time.Now()}
 				err := call(context.Background(), &one)
+				made.Add(1)
 				if one.ended = time.Now(); one.started.After(counted) || given.count > 0 {
 					seen[number].add(one, err)
 				}
@@ -95,7 +108,9 @@ func run(given settings, call call) figures {
 		}()
 	}
 	callers.Wait()
-	return sum(seen, time.Since(counted))
+	all := sum(seen, time.Since(counted))
+	all.Made = made.Load()
+	return all
 }
 
 func seconds(number float64) time.Duration {
@@ -105,6 +120,7 @@ func seconds(number float64) time.Duration {
 // outcome is what one call saw.
 type outcome struct {
 	number   int
+	opened   func()
 	started  time.Time
 	first    time.Time
 	last     time.Time
@@ -118,6 +134,9 @@ func (one *outcome) message() {
 	now := time.Now()
 	if one.messages == 0 {
 		one.first = now
+		if one.opened != nil {
+			one.opened()
+		}
 	} else {
 		one.gaps = append(one.gaps, now.Sub(one.last))
 	}

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,7 +39,16 @@ func routes() http.Handler {
 	mux.HandleFunc("POST /v1/context/chat/completions", chat)
 	mux.HandleFunc("POST /v1/chat/completions", chat)
 	mux.HandleFunc("POST /v1/v1beta/models/{call}", generate)
+	mux.HandleFunc("GET /seen", seen)
 	return mux
+}
+
+// answers counts the answers that were begun, and streams those that are open now.
+var answers, streams atomic.Int64
+
+// seen tells the driver what has come through: that hits do not, and that what callers leave ends.
+func seen(response http.ResponseWriter, _ *http.Request) {
+	answer(response, fmt.Sprintf(`{"answers":%d,"streams":%d}`, answers.Load(), streams.Load()))
 }
 
 // events keeps the events of each stream that was asked for, by surface and model.
@@ -63,6 +73,7 @@ type asked struct {
 
 func read(request *http.Request, model string) (asked, error) {
 	var wanted asked
+	answers.Add(1)
 	body, err := io.ReadAll(request.Body)
 	if err == nil {
 		err = json.Unmarshal(body, &wanted)
@@ -186,6 +197,8 @@ func fail(response http.ResponseWriter, err error) {
 
 // stream sends events, each in a write of its own, until the client has gone.
 func stream(response http.ResponseWriter, request *http.Request, events []string, pace time.Duration) {
+	streams.Add(1)
+	defer streams.Add(-1)
 	response.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(response).Flush
 	for number, event := range events {

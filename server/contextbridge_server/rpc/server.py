@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-from grpc_channelz.v1 import channelz
+from grpc_channelz.v1 import channelz, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from contextbridge import v1 as pb
@@ -95,7 +95,9 @@ class Server:
         if options.reflection:
             add_reflection(methods, (*SERVICE_NAMES, HEALTH))
         if options.channelz:
-            channelz.add_channelz_servicer(methods)
+            # The library's own way looks at the server's class to find out that it is asyncio's.
+            servicer: Any = channelz.aio.ChannelzServicer()
+            channelz_pb2_grpc.add_ChannelzServicer_to_server(servicer, methods)
         self.address = self._bind(options)
 
     def _bind(self, options: ServerOptions) -> str:
