@@ -78,7 +78,8 @@ def _choice(reader: Reader) -> pb.ChatChoice:
         refusal_logprobs=logprobs_of(logprobs, "refusal"),
         moderation_hit_type=reader.text("moderation_hit_type"),
     )
-    choice.extra_json = text_of(reader.rest())
+    if extra := reader.rest():
+        choice.extra_json = text_of(extra)
     return choice
 
 

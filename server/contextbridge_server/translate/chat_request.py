@@ -1,5 +1,8 @@
 """A chat request as upstream's body (wire.md A.2)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from contextbridge import v1 as pb
 
 from ..upstream.port import Surface, UpstreamRequest
@@ -8,7 +11,7 @@ from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body, object_of_text
 from .limits import Limits
 from .prompt import Bound, Prefix, Prompt, chat_behind
-from .violations import Violations, is_set
+from .violations import Violations
 
 MAX_STOPS = 4
 
@@ -73,29 +76,24 @@ def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violat
         "messages": messages_json(request.messages, CHAT_ROLES, limits, violations),
     }
     check_last_role(request.messages, violations)
-    for name in PLAIN:
-        if is_set(request, name):
-            body[name] = getattr(request, name)
+    # Most requests set few of the many fields; asking each whether it is set would cost more.
+    given = {field.name: value for field, value in request.ListFields()}
+    body |= {name: given[name] for name in PLAIN if name in given}
     for name, (least, most) in RANGES.items():
-        if name in body:
-            violations.within(name, body[name], least, most)
-    if "top_logprobs" in body and not body.get("logprobs"):
+        if name in given:
+            violations.within(name, given[name], least, most)
+    if "top_logprobs" in given and not given.get("logprobs"):
         violations.add("top_logprobs", "Needs logprobs.")
     if request.stop:
         body["stop"] = _stop(request, violations)
-    body.update(_tools(request, violations))
-    if request.response_format_json:
-        body["response_format"] = object_of_text(
-            "response_format_json", request.response_format_json, violations
-        )
-    if request.logit_bias:
-        for token, bias in request.logit_bias.items():
+    body |= _tools(request, given, violations)
+    if text := given.get("response_format_json"):
+        body["response_format"] = object_of_text("response_format_json", text, violations)
+    if biases := given.get("logit_bias"):
+        for token, bias in biases.items():
             violations.within(f"logit_bias[{token}]", bias, -100, 100)
-        body["logit_bias"] = dict(request.logit_bias)
-    if request.user:
-        body["user"] = request.user
-    if request.service_tier:
-        body["service_tier"] = request.service_tier
+        body["logit_bias"] = dict(biases)
+    body |= {name: given[name] for name in ("user", "service_tier") if name in given}
     return body
 
 
@@ -108,16 +106,18 @@ def _stop(request: pb.ChatWithContextRequest, violations: Violations) -> str | l
     return request.stop[0] if len(request.stop) == 1 else list(request.stop)
 
 
-def _tools(request: pb.ChatWithContextRequest, violations: Violations) -> Json:
+def _tools(
+    request: pb.ChatWithContextRequest, given: Mapping[str, Any], violations: Violations
+) -> Json:
     result: Json = {}
-    if request.tools:
+    if "tools" in given:
         result["tools"] = tools_json(request.tools, violations)
-    if request.HasField("tool_choice"):
+    if "tool_choice" in given:
         choice = request.tool_choice
         function = {"type": "function", "function": {"name": choice.function_name}}
         result["tool_choice"] = choice.mode or function
         _check_choice(choice, "tool_choice", ("none", "auto", "required"), violations)
-    if request.HasField("function_call"):
+    if "function_call" in given:
         choice = request.function_call
         result["function_call"] = choice.mode or {"name": choice.function_name}
         _check_choice(choice, "function_call", ("none", "auto"), violations)

@@ -7,11 +7,10 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -60,6 +59,7 @@ TRANSPORT_FAILURES: Mapping[type[Exception], tuple[Reason, str]] = {
 Only a failure to connect may be repeated: after it nothing has been sent.
 """
 
+TRANSPORT_ERRORS = tuple(TRANSPORT_FAILURES)
 MAX_ERROR_BODY_BYTES = 64 * 1024
 DRAIN_TIMEOUT = timedelta(milliseconds=100)
 DONE = b"[DONE]"
@@ -189,9 +189,11 @@ class HttpUpstream:
         head = self._head(request, terms)
         connection = self._connections.idle() or await self._connect()
         try:
-            with _transport_failures():
-                await connection.ask(head, request.body)
+            await connection.ask(head, request.body)
             await _raise_for_failure(connection)
+        except TRANSPORT_ERRORS as error:
+            self._connections.give_back(connection)
+            raise _transport_failure(error) from error
         except BaseException:
             self._connections.give_back(connection)
             raise
@@ -199,9 +201,11 @@ class HttpUpstream:
 
     async def _connect(self) -> Connection:
         by = _from_now(self._options.connect_timeout)
-        with _transport_failures():
-            connecting = self._connections.connect()
+        connecting = self._connections.connect()
+        try:
             return await _until(by, pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT, connecting)
+        except ConnectError as error:
+            raise _transport_failure(error) from error
 
     def _head(self, request: UpstreamRequest, terms: CallTerms) -> bytes:
         return b"".join(
@@ -276,8 +280,10 @@ async def _read(answer: Connection, limit_bytes: int, *, cut: bool = False) -> b
 
 
 async def _piece(answer: Connection) -> bytes:
-    with _transport_failures():
+    try:
         return await answer.read()
+    except TRANSPORT_ERRORS as error:
+        raise _transport_failure(error) from error
 
 
 async def _drain(answer: Connection) -> None:
@@ -293,13 +299,8 @@ async def _drain(answer: Connection) -> None:
         return
 
 
-@contextmanager
-def _transport_failures() -> Iterator[None]:
-    try:
-        yield
-    except tuple(TRANSPORT_FAILURES) as error:
-        reason, message = TRANSPORT_FAILURES[type(error)]
-        raise BridgeError(reason, message) from error
+def _transport_failure(error: Exception) -> BridgeError:
+    return BridgeError(*TRANSPORT_FAILURES[type(error)])
 
 
 async def _until(deadline: float, reason: Reason, awaited: Awaitable[Result]) -> Result:
