@@ -30,6 +30,7 @@ from .generations.generation import Generations, StraightGenerations
 from .generations.journaled import JournaledGenerations
 from .generations.kept import Bounds, KeptGenerations
 from .generations.production import Terms
+from .generations.recent import RecentHits
 from .generations.stored_journals import StoredJournals
 from .generations.tallies import Tallies
 from .rpc.cached_content_service import CachedContentServicer
@@ -163,7 +164,9 @@ async def _services(
         generations, responses, settle = _journaled(
             settings,
             store=store,
-            contexts=NamedContexts(records, OwnerRecords(store), _now),
+            contexts=NamedContexts(
+                records, _records(settings, store.watched), OwnerRecords(store), _now
+            ),
             answers=OwnedAnswers(answers, ownership),
             tallies=tallies,
             tasks=tasks,
@@ -289,6 +292,7 @@ def _journaled(
         tasks=tasks,
         limits=limits,
         upstream=settings.upstream,
+        recent=RecentHits(store.watches),
     )
     return generations, StoredResponses(stored, kept, tallies, contexts), attachments.settle
 

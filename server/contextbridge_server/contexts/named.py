@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..errors import BridgeError
+from ..store.keys import owner_key
 from .asker import Asker
 from .owners import OwnerRecords
 from .record import ContextRecord
@@ -26,11 +27,13 @@ class NamedContext:
             for no context.
         is_session: Its answers are part of its state.
         record: The context of ours that was named by its own id, as it was read.
+        keys: Where in the store all this was read.
     """
 
     content: str
     is_session: bool
     record: ContextRecord | None = None
+    keys: tuple[str, ...] = ()
 
 
 NO_CONTEXT = NamedContext("", is_session=False)
@@ -41,14 +44,20 @@ class NamedContexts:
 
     Args:
         records: The contexts.
+        read: The same, for reads that are watched.
         owners: Tell which of them an upstream id is a binding of.
         now: Tells the time, with its zone.
     """
 
     def __init__(
-        self, records: ContextRecords, owners: OwnerRecords, now: Callable[[], datetime]
+        self,
+        records: ContextRecords,
+        read: ContextRecords,
+        owners: OwnerRecords,
+        now: Callable[[], datetime],
     ) -> None:
         self._records = records
+        self._read = read
         self._owners = owners
         self._now = now
 
@@ -67,20 +76,23 @@ class NamedContexts:
             return NO_CONTEXT
         if not is_ours(context_id):
             return await self._of_upstream(context_id, asker, native=native)
-        record = await self._records.load(asker.place(context_id))
+        place = asker.place(context_id)
+        record = await self._read.load(place)
         if record is None:
             raise not_found(context_id)
-        return NamedContext(_content_of(record), record.is_session, record)
+        return NamedContext(_content_of(record), record.is_session, record, (place.key("record"),))
 
     async def _of_upstream(self, name: str, asker: Asker, *, native: bool) -> NamedContext:
         resource = named_cached_content(name) if native else named_context(name)
         context_id = await self._owners.context_of(resource, asker.caller.tenant)
-        record = await self._records.load(asker.place(context_id)) if context_id else None
+        place = asker.place(context_id)
+        record = await self._read.load(place) if context_id else None
+        keys = (owner_key(resource.key), place.key("record"))
         if record is None:
             # Letter by letter: two spellings of one name may as well count as two.
-            return NamedContext(f"upstream:{name}", is_session=False)
+            return NamedContext(f"upstream:{name}", is_session=False, keys=keys)
         # Without the record: a call by upstream's id does not prolong the context's retention.
-        return NamedContext(_content_of(record), record.is_session)
+        return NamedContext(_content_of(record), record.is_session, keys=keys)
 
     async def used(self, named: NamedContext, asker: Asker) -> None:
         """Note that a call on a context was answered from the response cache.

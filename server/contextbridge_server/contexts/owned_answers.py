@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from ..store.keys import owner_key
 from ..translate.prompt import Prompt
 from ..upstream.port import Chunk
 from .answers import Answer, Answers, Batches
 from .asker import Asker
 from .ownership import Ownership
 from .records import is_ours
-from .upstream_names import Resource, named_cached_content, named_context
+from .upstream_names import Resource, files_in, named_cached_content, named_context
 
 
 class OwnedAnswers:
@@ -33,6 +34,16 @@ class OwnedAnswers:
         """
         async with self._naming(prompt, asker):
             pass
+
+    def keys(self, prompt: Prompt) -> tuple[str, ...] | None:
+        """Return where in the store it stands whose everything is that a prompt names.
+
+        None where it names files: they are found by reading all of it.
+        """
+        files = files_in(prompt.first.body)
+        if files.certain or files.possible:
+            return None
+        return tuple(owner_key(resource.key) for resource in _named(prompt))
 
     @asynccontextmanager
     async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:

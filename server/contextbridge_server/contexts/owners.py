@@ -8,7 +8,8 @@ import msgspec
 from google.protobuf.message import Message
 
 from ..store.keys import owner_key
-from ..store.port import Argument, Script, Store
+from ..store.port import Argument, Command, Script, Store
+from ..store.watches import Remembered
 from ..translate.times import datetime_of
 from .upstream_names import Kind, Resource
 
@@ -18,6 +19,8 @@ GRACE = timedelta(days=8)
 LONGEST_SLIDE = timedelta(days=7)
 """The longest life that a context of upstream's begins anew with each use (wire.md A.1)."""
 SLIDING_LIFE = LONGEST_SLIDE + GRACE
+MAX_KNOWN = 10_000
+"""Owners that are remembered for a moment."""
 UNREADABLE = ""
 """Stands for an owner that cannot be read; no tenant is called so."""
 
@@ -53,15 +56,27 @@ class OwnerRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: Remembered[str, tuple[str | None]] = Remembered(store.watches, MAX_KNOWN)
 
     async def of(self, resources: Sequence[Resource]) -> Sequence[str | None]:
         """Return the tenant of each; None where none is known."""
-        replies = await self._store.execute_each([_look_up(resource) for resource in resources])
-        return [_tenant_of(reply) for reply in replies]
+        known = [self._known.get(resource.key) for resource in resources]
+        unknown = [r for r, found in zip(resources, known, strict=True) if found is None]
+        looked_up = iter(await self._looked_up(unknown) if unknown else ())
+        return [found[0] if found is not None else next(looked_up) for found in known]
+
+    async def _looked_up(self, resources: Sequence[Resource]) -> Sequence[str | None]:
+        mark = self._known.mark()
+        commands = [command for resource in resources for command in _look_up(resource)]
+        replies = await self._store.watched.execute_each(commands)
+        tenants = [_tenant_of(reply) for reply in replies[1::2]]
+        for resource, tenant in zip(resources, tenants, strict=True):
+            self._known.keep(resource.key, (tenant,), mark, (owner_key(resource.key),))
+        return tenants
 
     async def context_of(self, resource: Resource, tenant: str) -> str:
         """Return the id of a tenant's context that a resource is a binding of; empty for none."""
-        record = _decoded(await self._store.execute("GET", owner_key(resource.key)))
+        record = _decoded(await self._store.watched.execute("GET", owner_key(resource.key)))
         return record.context if record is not None and record.tenant == tenant else ""
 
     async def require(self) -> None:
@@ -100,12 +115,13 @@ def end_of(message: Message, field: str) -> datetime | None:
     return datetime_of(getattr(message, field)) if message.HasField(field) else None
 
 
-def _look_up(resource: Resource) -> Sequence[Argument]:
+def _look_up(resource: Resource) -> Sequence[Command]:
+    """Return two commands, the second of which tells the owner."""
     key = owner_key(resource.key)
     if resource.kind is Kind.CONTEXT:
         # Naming it is using it, which begins its life upstream anew.
-        return ("GETEX", key, *_life(resource, None))
-    return ("GET", key)
+        return (("PEXPIRE", key, _ms(SLIDING_LIFE)), ("GET", key))
+    return (("EXISTS", key), ("GET", key))
 
 
 def _life(resource: Resource, until: datetime | None) -> Sequence[Argument]:

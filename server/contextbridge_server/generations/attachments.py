@@ -44,6 +44,7 @@ class Attached:
         is_mine: This call has begun it.
         is_resumed: Another call has begun it, under the same request id.
         is_stored: Tells whether the store has it, or will.
+        keys: Where in the store it was read; nothing where it was not.
     """
 
     journal: Callable[[], Journal | None]
@@ -52,6 +53,7 @@ class Attached:
     is_mine: bool = False
     is_resumed: bool = False
     is_stored: Callable[[], bool] = lambda: True
+    keys: tuple[str, ...] = ()
 
 
 class Attachments:
@@ -228,7 +230,9 @@ class Attachments:
             replayed = await self._replayed(found)
             if replayed is None:
                 return None
-            return Attached(lambda: replayed, status, found.age, is_resumed=is_resumed)
+            return Attached(
+                lambda: replayed, status, found.age, is_resumed=is_resumed, keys=found.id.keys
+            )
         if found.is_running and found.owner == self._stored.process:
             production = self._productions.get(found.id)
             if production is None:

@@ -61,8 +61,8 @@ class Generations(Protocol):
         """Write an answer's events, no faster than they are taken."""
         ...
 
-    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
-        """Return a whole answer."""
+    async def complete(self, ask: Ask[Any]) -> tuple[Any, Summary]:
+        """Return a whole answer: a message, or the bytes of one."""
         ...
 
     async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:

@@ -22,6 +22,7 @@ from ..upstream.port import Chunk
 from .attachments import Attached, Attachments
 from .generation import Ask, StraightGenerations, Summary, Write
 from .journal import Journal, Reader
+from .recent import Hit, RecentHits
 from .response_cache import CacheUse, cache_use
 from .tallies import Tallies
 
@@ -64,6 +65,7 @@ class JournaledGenerations:
         tasks: Own what is noted when a call has ended.
         limits: The server's bounds of a request.
         upstream: Tells the upstream that is asked from others, whose answers the store may hold.
+        recent: The response cache's hits of a moment ago.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class JournaledGenerations:
         tasks: OwnedTasks,
         limits: Limits,
         upstream: str,
+        recent: RecentHits,
     ) -> None:
         self._straight = straight
         self._answers = answers
@@ -86,6 +89,7 @@ class JournaledGenerations:
         self._tasks = tasks
         self._limits = limits
         self._upstream = upstream
+        self._recent = recent
 
     async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
         """Return the JSON that answers what is no generation."""
@@ -93,14 +97,24 @@ class JournaledGenerations:
 
     async def stream(self, ask: Ask[Any], write: Write) -> Summary:
         """Write an answer's events, no faster than they are taken."""
+        hit = self._recent.find(ask)
+        if hit is not None:
+            outcome = self._hit_again(ask, hit)
+            for event in hit.events_with(outcome):
+                await write(event)
+            return hit.summary(outcome)
         summary = await self._shared(ask, ask.request.resume_after, write)
         if summary is None:
             summary = await self._straight.stream(ask, write)
             self._count(ask, summary.response_cache.status)
         return summary
 
-    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
+    async def complete(self, ask: Ask[Any]) -> tuple[Any, Summary]:
         """Return a whole answer."""
+        hit = self._recent.find(ask)
+        if hit is not None:
+            outcome = self._hit_again(ask, hit)
+            return hit.whole_with(outcome), hit.summary(outcome)
         events: list[Any] = []
 
         async def take(event: Any) -> None:
@@ -120,6 +134,7 @@ class JournaledGenerations:
         if not (request.request_id or request.response_cache.enabled):
             return None
         prompt = ask.translator.prompt(request, self._limits, stream=True)
+        mark = self._recent.mark()
         await self._answers.check(prompt, ask.asker)
         async for _ in waits():
             try:
@@ -137,14 +152,33 @@ class JournaledGenerations:
             call = _Call(ask, prompt, attached, use)
             try:
                 with journal.reading(after) as reader:
-                    return await call.read(reader, write)
+                    summary = await call.read(reader, write)
             except BridgeError as error:
                 call.has_failed = True
                 if not _may_try_again(error, journal, attached):
                     raise
+            else:
+                self._remember(call, named, journal, mark)
+                return summary
             finally:
                 self._note(call, named)
         raise AssertionError("waits never end")
+
+    def _hit_again(self, ask: Ask[Any], hit: Hit[Any]) -> pb.ResponseCacheOutcome:
+        """Return what the response cache does for a call that asks what was hit a moment ago."""
+        self._count(ask, pb.RESPONSE_CACHE_STATUS_HIT, hit.usage)
+        return hit.outcome()
+
+    def _remember(self, call: "_Call", named: NamedContext, journal: Journal, mark: int) -> None:
+        """Remember a hit for a moment, if all that it was made of is known and can be watched."""
+        attached, use = call.attached, call.use
+        is_hit = attached.status == pb.RESPONSE_CACHE_STATUS_HIT and journal.is_complete
+        if not is_hit or use is None or call.ask.request.request_id:
+            return
+        owners = self._answers.keys(call.prompt)
+        if owners is not None:
+            keys = (*owners, *named.keys, *attached.keys)
+            self._recent.keep(call.ask, use, attached.age, journal.since(0), (mark, keys))
 
     async def _cache_use(
         self, ask: Ask[Any], prompt: Prompt
@@ -188,8 +222,8 @@ class _Call:
         """What the call did not pay for."""
         self.has_failed = False
         """The generation failed the call; leaving early is no failure."""
-        self._prompt = prompt
-        self._use = use
+        self.prompt = prompt
+        self.use = use
 
     async def read(self, reader: Reader, write: Write) -> Summary:
         """Write the events that a reader gets, those that differ from reader to reader as told."""
@@ -207,8 +241,8 @@ class _Call:
         if status in MADE and not self.attached.is_stored():
             status = pb.RESPONSE_CACHE_STATUS_BYPASSED
         outcome = pb.ResponseCacheOutcome(status=status)
-        if self._use is not None and status in (*MADE, *SHARED):
-            outcome.key = self._use.key
+        if self.use is not None and status in (*MADE, *SHARED):
+            outcome.key = self.use.key
         if status in SHARED:
             outcome.age.FromTimedelta(self.attached.age)
         return outcome
@@ -233,7 +267,7 @@ class _Call:
 
     def _told(self) -> Told:
         is_billed = self.attached.status not in SHARED
-        own = pb.ContextOutcome(id=self._prompt.context_id)
+        own = pb.ContextOutcome(id=self.prompt.context_id)
         return Told(
             resumable=bool(self.ask.request.request_id) and self.attached.is_stored(),
             response_cache=self.outcome(),

@@ -86,6 +86,12 @@ class GenerationId:
     id: str
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Where in the store what has ended of it stands, and what finds it."""
+        prefix = f"{self.home.prefix}{self.id}"
+        return (*places_of(self.home), f"{prefix}:state", f"{prefix}:whole")
+
+    @property
     def events_label(self) -> str:
         """What its events are sealed under."""
         return f"{self.home.prefix}{self.id}:events"
@@ -192,8 +198,10 @@ class StoredJournals:
             max_age: One that was completed longer ago is not returned.
             named: A request id will name it.
         """
-        reply = await self._run(
-            FIND, GenerationId(home, ""), _ms(max_age), self._named_life(named=named)
+        keys = places_of(home)
+        named_life = self._named_life(named=named)
+        reply = await self._store.watched.run(
+            FIND, keys, home.prefix, self.process, "", _ms(max_age), named_life
         )
         return _found(home, reply) if reply else None
 
@@ -234,7 +242,7 @@ class StoredJournals:
     ) -> Pointer | None:
         reply = await self._store.run(
             START,
-            (*_places(home), f"{home.prefix}pointer"),
+            (*places_of(home), f"{home.prefix}pointer"),
             *(home.prefix, self.process, id_.id, alive, _ms(self._life)),
             *(_ms(self.retention + LONGEST), digest, id_.home.name, outcome),
         )
@@ -377,12 +385,12 @@ class StoredJournals:
 
     async def _run(self, script: Script, id_: GenerationId, *arguments: Any) -> Any:
         prefix = id_.home.prefix
-        keys = _places(id_.home)
+        keys = places_of(id_.home)
         return await self._store.run(script, keys, prefix, self.process, id_.id, *arguments)
 
 
-def _places(home: Home) -> tuple[str, str]:
-    """Return where the ids of a home's generations stand."""
+def places_of(home: Home) -> tuple[str, str]:
+    """Return where in the store the ids of a home's generations stand."""
     return f"{home.prefix}current", f"{home.prefix}next"
 
 

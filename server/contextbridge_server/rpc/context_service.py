@@ -74,6 +74,7 @@ class ContextServicer(pb.ContextServiceServicer):
         """Return a whole answer that continues from a context."""
         note_model(request.model)
         ask = Ask(request, CHAT, current_call.get().asker)
+        answer: pb.CompleteChatWithContextResponse
         answer, summary = await self._generations.complete(ask)
         note_summary(summary)
         return answer

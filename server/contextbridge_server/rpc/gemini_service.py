@@ -31,6 +31,7 @@ class GeminiServicer(pb.GeminiServiceServicer):
         """Return a whole answer."""
         note_model(request.model)
         ask = Ask(request, GENERATE, current_call.get().asker)
+        answer: pb.GenerateContentResponse
         answer, summary = await self._generations.complete(ask)
         note_summary(summary)
         return answer

@@ -130,9 +130,10 @@ def _unary(
     serialize: Callable[[Any], bytes],
 ) -> Behaviour:
     async def behaviour(request: Any, context: Context) -> bytes:
-        response = serialize(await method(_parsed(request, deserialize), context))
+        response = await method(_parsed(request, deserialize), context)
         _count(current_call.get())
-        return response
+        # Bytes are a message that is serialized already.
+        return response if isinstance(response, bytes) else serialize(response)
 
     return behaviour
 

@@ -72,20 +72,26 @@ class Cluster:
         self._asked_at = 0.0
         self._asking = asyncio.Lock()
 
-    async def send(self, command: Command, key: Argument | None, deadline: float) -> Any:
+    async def send(
+        self, command: Command, key: Argument | None, deadline: float, *, watched: bool
+    ) -> Any:
         """Run a command where its key is; return its reply."""
         node = await self._node_of(key, deadline)
-        (reply,) = await node.exchange([command], deadline)
+        (reply,) = await node.exchange([command], deadline, watched=watched)
         return await self._settled(node, command, reply, deadline)
 
-    async def send_each(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    async def send_each(
+        self, commands: Sequence[Command], deadline: float, *, watched: bool
+    ) -> list[Any]:
         """Run commands, each where its key is, a server's in one go; return their replies."""
         groups: dict[Node, list[int]] = {}
         for index, command in enumerate(commands):
             groups.setdefault(await self._node_of(key_of(command), deadline), []).append(index)
         parts = await asyncio.gather(
             *(
-                self._send_to(node, [commands[index] for index in indexes], deadline)
+                self._send_to(
+                    node, [commands[index] for index in indexes], deadline, watched=watched
+                )
                 for node, indexes in groups.items()
             ),
             return_exceptions=True,  # Otherwise, the rest would run on, and nobody would know.
@@ -102,8 +108,10 @@ class Cluster:
         for node in self._known():
             await node.aclose()
 
-    async def _send_to(self, node: Node, commands: Sequence[Command], deadline: float) -> list[Any]:
-        replies = await node.exchange(commands, deadline)
+    async def _send_to(
+        self, node: Node, commands: Sequence[Command], deadline: float, *, watched: bool
+    ) -> list[Any]:
+        replies = await node.exchange(commands, deadline, watched=watched)
         return [
             await self._settled(node, command, reply, deadline)
             for command, reply in zip(commands, replies, strict=True)
@@ -115,6 +123,9 @@ class Cluster:
         A command that is redirected has not been done: it may be sent again.
         """
         for _ in range(MAX_REDIRECTS):
+            if isinstance(reply, ResponseError):
+                # It is sent on by connections that tell of no changes.
+                self._options.watches.lost()
             match code_of(reply) if isinstance(reply, ResponseError) else "":
                 case "TRYAGAIN":
                     await asyncio.sleep(TRY_AGAIN_SECONDS)

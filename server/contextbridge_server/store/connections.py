@@ -5,6 +5,7 @@ import select
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..errors import BridgeError
 from ..telemetry import names
 from .pipeline import Pipeline
 from .port import Command
+from .watches import Watches
 
 RESTART_SECONDS = 1.0
 """How long after it has gone an embedded Valkey is waited for; then, it is away."""
@@ -49,12 +51,14 @@ class Options:
         password: Their password.
         database: The number of the database.
         tls: What to trust; None speaks in the clear.
+        watches: Are told of changes to what was read by who asks to watch.
     """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: ssl.SSLContext | None = None
+    watches: Watches = field(default_factory=Watches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +117,24 @@ class Outage:
 
 
 class Node:
-    """One Valkey server and the connection to it."""
+    """One Valkey server, a connection to it, and another one for what is watched."""
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
         self.outage = Outage(address)
         self._options = options
-        self._current: Pipeline | None = None
-        self._connecting = asyncio.Lock()
+        self._current: dict[bool, Pipeline] = {}
+        self._connecting = {False: asyncio.Lock(), True: asyncio.Lock()}
         self._closed = False
         self._refused_at: float | None = None
 
     async def exchange(
-        self, commands: Sequence[Command], deadline: float, *, looking: bool = False
+        self,
+        commands: Sequence[Command],
+        deadline: float,
+        *,
+        looking: bool = False,
+        watched: bool = False,
     ) -> list[Any]:
         """Send commands in one go; return their replies, errors among them.
 
@@ -133,13 +142,14 @@ class Node:
             commands: The commands.
             deadline: When to give up, by the loop's clock.
             looking: The store does without their replies: that one is refused is no outage.
+            watched: Changes to what they read are to be told of.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE: they did not reach Valkey, or the replies did not come.
         """
         try:
             async with asyncio.timeout_at(deadline):
-                replies = await self._exchange(commands)
+                replies = await self._exchange(commands, watched=watched)
         except NO_REPLY as error:
             self.outage.failed(error)
             raise unavailable() from error
@@ -157,30 +167,31 @@ class Node:
         # A transport lets go of its socket in the loop's next round.
         await asyncio.sleep(0)
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._usable() or await self._connected()
+    async def _exchange(self, commands: Sequence[Command], *, watched: bool) -> list[Any]:
+        connection = self._usable(watched) or await self._connected(watched)
         replies = await connection.exchange(commands)
         if self._closed or any(isinstance(reply, ReadOnlyError) for reply in replies):
             # A name may by now lead to another server: the one that takes writes.
             self._retire()
         return replies
 
-    def _usable(self) -> Pipeline | None:
-        connection = self._current
+    def _usable(self, watched: bool) -> Pipeline | None:
+        connection = self._current.get(watched)
         if connection is None or not connection.is_usable:
             return None
-        if connection.is_idle and not _is_quiet(connection.descriptor):
+        # What is watched may be told of at any time; then only the end is looked for.
+        if connection.is_idle and not _is_quiet(connection.descriptor, END if watched else ANY):
             connection.abort()
             return None
         return connection
 
-    async def _connected(self) -> Pipeline:
+    async def _connected(self, watched: bool) -> Pipeline:
         """Return a connection that is ready, made once for all who wait for it."""
-        async with self._connecting:
-            connection = self._usable()
+        async with self._connecting[watched]:
+            connection = self._usable(watched)
             while connection is None:
                 try:
-                    connection = await self._made()
+                    connection = await self._made(watched)
                 except (ValkeyConnectionError, OSError) as error:
                     # Nothing was done: it may be tried again, and our own Valkey is started again.
                     is_ours = bool(self.address.path) and not isinstance(error, TimeoutError)
@@ -188,22 +199,25 @@ class Node:
                         raise
                     await asyncio.sleep(RECONNECT_SECONDS)
             self._refused_at = None
-            self._current = connection
+            self._current[watched] = connection
         return connection
 
-    async def _made(self) -> Pipeline:
+    async def _made(self, watched: bool) -> Pipeline:
         loop = asyncio.get_running_loop()
         address, options = self.address, self._options
+        make = partial(Pipeline, options.watches if watched else None)
         if address.path:
-            _, connection = await loop.create_unix_connection(Pipeline, address.path)
+            _, connection = await loop.create_unix_connection(make, address.path)
         else:
             name = address.host if options.tls else None
             _, connection = await loop.create_connection(
-                Pipeline, address.host, address.port, ssl=options.tls, server_hostname=name
+                make, address.host, address.port, ssl=options.tls, server_hostname=name
             )
             connection.keep_alive()
         try:
             await _greet(connection, options)
+            if watched and not await _is_told_of_changes(connection):
+                options.watches.refuse()
         except BaseException:
             connection.abort()
             raise
@@ -215,9 +229,9 @@ class Node:
         return monotonic() - self._refused_at
 
     def _retire(self) -> None:
-        if self._current is not None:
-            self._current.retire()
-            self._current = None
+        for connection in self._current.values():
+            connection.retire()
+        self._current.clear()
 
 
 def unavailable() -> BridgeError:
@@ -275,12 +289,24 @@ async def _greet(connection: Pipeline, options: Options) -> None:
             raise ValkeyConnectionError(str(reply)) from reply
 
 
-def _is_quiet(descriptor: int) -> bool:
+async def _is_told_of_changes(connection: Pipeline) -> bool:
+    """Ask to be told of changes to what is read; False where the server, or a proxy, will not."""
+    # RESP3 tells of them among the replies, so that none comes before what it concerns.
+    replies = await connection.exchange([("HELLO", 3), ("CLIENT", "TRACKING", "ON", "NOLOOP")])
+    return not any(isinstance(reply, ResponseError) for reply in replies)
+
+
+ANY = select.POLLIN
+END = getattr(select, "POLLRDHUP", 0)
+"""Not every system has it; an end is then found out by the command that meets it."""
+
+
+def _is_quiet(descriptor: int, event: int) -> bool:
     """Tell whether an idle connection is still open and owes nothing, by asking the system."""
     if descriptor < 0:
         return False
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+    poll.register(descriptor, event)
     # An end of file can be read too.
     return not poll.poll(0)
 

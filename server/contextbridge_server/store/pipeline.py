@@ -26,6 +26,7 @@ from valkey.exceptions import (
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
 from .port import Command
+from .watches import Watches
 
 MAX_WAITING = 20_000
 """Exchanges whose replies are due; more are refused. Calls are bounded: so many mean trouble."""
@@ -42,6 +43,7 @@ ERRORS: dict[str, type[Exception]] = {
 """Kinds of error replies by their code; of those that are connection failures nothing was done."""
 
 UNASKED = "called without any password configured"
+INVALIDATE = b"invalidate"
 NOT_YET = object()
 
 
@@ -82,9 +84,14 @@ class _Exchange:
 
 
 class Pipeline(asyncio.Protocol):
-    """A connection. Error replies are among the replies, except those by which it fails."""
+    """A connection. Error replies are among the replies, except those by which it fails.
 
-    def __init__(self) -> None:
+    Args:
+        watches: Are told what Valkey tells of changes; None where it is not asked to.
+    """
+
+    def __init__(self, watches: Watches | None = None) -> None:
+        self._watches = watches
         self._transport: asyncio.Transport | None = None
         self._reader = libvalkey.Reader(
             protocolError=InvalidResponse, replyError=error_of, notEnoughData=NOT_YET
@@ -164,12 +171,26 @@ class Pipeline(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not NOT_YET:
-                self._give(reply)
+                if self._watches is None or not self._took_change(reply, self._watches):
+                    self._give(reply)
         except InvalidResponse as error:
             self._fail(error)
             self.abort()
 
+    def _took_change(self, reply: Any, watches: Watches) -> bool:
+        """Take a message that tells of changes. It stands among replies, none of which is alike."""
+        if type(reply) is not list or len(reply) != 2 or reply[0] != INVALIDATE:  # noqa: PLR2004
+            return False
+        for key in reply[1] or ():
+            watches.changed(key.decode())
+        if reply[1] is None:
+            watches.lost()
+        return True
+
     def _give(self, reply: Any) -> None:
+        if type(reply) is dict:
+            # RESP3's; all else that is read while changes are told of has the form it always had.
+            reply = [part for pair in reply.items() for part in pair]
         if not self._due:
             raise InvalidResponse("a reply to nothing")
         exchange = self._due[0]
@@ -186,6 +207,8 @@ class Pipeline(asyncio.Protocol):
         """Fail those who wait."""
         lost = ValkeyConnectionError(str(exc) if exc else "Valkey closed the connection")
         self._fail(lost)
+        if self._watches is not None:
+            self._watches.lost()
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from .watches import Watches
+
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
 """A command's name and its arguments. None may block: others wait behind it."""
@@ -38,6 +40,16 @@ class Store(Protocol):
     answer in time, STORE_FULL where a write finds no memory. What was sent may have been done then.
     Replies are as Valkey sends them (RESP2): bytes, integers, lists of them, None.
     """
+
+    @property
+    def watches(self) -> Watches:
+        """What was read by way of `watched`, and has not changed since."""
+        ...
+
+    @property
+    def watched(self) -> "Store":
+        """The same store, for reads that are watched."""
+        ...
 
     async def execute(self, *command: Argument) -> Any:
         """Run one command, whose keys lie in one slot; return its reply."""

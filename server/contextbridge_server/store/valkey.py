@@ -22,6 +22,7 @@ from ..telemetry import names
 from .cluster import Cluster, key_of
 from .connections import Address, Node, Options, reply_of
 from .port import Argument, Command, Script
+from .watches import Watches
 
 DEFAULT_PORT = 6379
 EVICTION_POLICY = re.compile(rb"maxmemory_policy:([\w-]+)")
@@ -33,8 +34,16 @@ log = structlog.get_logger()
 class Servers(Protocol):
     """One server, or those of a cluster. Deadlines are by the loop's clock."""
 
-    async def send(self, command: Command, key: Argument | None, deadline: float) -> Any:
+    async def send(
+        self, command: Command, key: Argument | None, deadline: float, *, watched: bool
+    ) -> Any:
         """Run a command where its key is; return its reply.
+
+        Args:
+            command: The command.
+            key: A key of it; None where it has none.
+            deadline: When to give up.
+            watched: Changes to what it reads are to be told of.
 
         Raises:
             BridgeError: Valkey cannot be reached or cannot do it now.
@@ -42,7 +51,9 @@ class Servers(Protocol):
         """
         ...
 
-    async def send_each(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    async def send_each(
+        self, commands: Sequence[Command], deadline: float, *, watched: bool
+    ) -> list[Any]:
         """Run commands, each where its key is; return their replies."""
         ...
 
@@ -62,14 +73,19 @@ class SingleServer:
         command: Command,
         key: Argument | None,  # noqa: ARG002 - All keys are here.
         deadline: float,
+        *,
+        watched: bool,
     ) -> Any:
         """Run a command; return its reply."""
-        (reply,) = await self._node.exchange([command], deadline)
+        (reply,) = await self._node.exchange([command], deadline, watched=watched)
         return reply_of(reply)
 
-    async def send_each(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+    async def send_each(
+        self, commands: Sequence[Command], deadline: float, *, watched: bool
+    ) -> list[Any]:
         """Run commands in one go; return their replies."""
-        return [reply_of(reply) for reply in await self._node.exchange(commands, deadline)]
+        replies = await self._node.exchange(commands, deadline, watched=watched)
+        return [reply_of(reply) for reply in replies]
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -77,19 +93,40 @@ class SingleServer:
 
 
 class ValkeyStore:
-    """The store, by its port. Replies are as Valkey sends them: bytes, integers, lists, None."""
+    """The store, by its port. Replies are as Valkey sends them: bytes, integers, lists, None.
 
-    def __init__(self, servers: Servers, timeout: timedelta) -> None:
+    Args:
+        servers: Where it is.
+        timeout: Longest time for a command.
+        watches: Are told of changes to what is read by way of `watched`.
+        is_watched: This is that way.
+    """
+
+    def __init__(
+        self, servers: Servers, timeout: timedelta, watches: Watches, *, is_watched: bool = False
+    ) -> None:
         self._servers = servers
+        self._timeout = timeout
         self._timeout_seconds = timeout.total_seconds()
+        self._is_watched = is_watched
+        self.watches = watches
+        """What was read by way of `watched`, and has not changed since."""
+
+    @property
+    def watched(self) -> "ValkeyStore":
+        """The same store, for reads that are watched."""
+        return ValkeyStore(self._servers, self._timeout, self.watches, is_watched=True)
 
     async def execute(self, *command: Argument) -> Any:
         """Run one command, whose keys lie in one slot; return its reply."""
-        return await self._servers.send(command, key_of(command), self._deadline())
+        return await self._send(command, key_of(command), self._deadline())
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands that need nothing of one another, in any slots; return their replies."""
-        return await self._servers.send_each(commands, self._deadline()) if commands else []
+        if not commands:
+            return []
+        deadline = self._deadline()
+        return await self._servers.send_each(commands, deadline, watched=self._is_watched)
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
         """Run a script on keys of one slot, as one step; return its reply."""
@@ -97,10 +134,13 @@ class ValkeyStore:
         rest = (len(keys), *keys, *arguments)
         key = keys[0] if keys else None
         try:
-            return await self._servers.send(("EVALSHA", script.sha1, *rest), key, deadline)
+            return await self._send(("EVALSHA", script.sha1, *rest), key, deadline)
         except NoScriptError:
             # A server that has started again, or has never seen it. EVAL makes it known.
-            return await self._servers.send(("EVAL", script.text, *rest), key, deadline)
+            return await self._send(("EVAL", script.text, *rest), key, deadline)
+
+    async def _send(self, command: Command, key: Argument | None, deadline: float) -> Any:
+        return await self._servers.send(command, key, deadline, watched=self._is_watched)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
@@ -132,7 +172,7 @@ async def opened_store(
     servers: Servers = Cluster(nodes, options) if clustered else SingleServer(nodes[0])
     try:
         await _check(nodes, timeout, clustered=clustered)
-        yield ValkeyStore(servers, timeout)
+        yield ValkeyStore(servers, timeout, options.watches)
     finally:
         await servers.aclose()
 

@@ -60,6 +60,10 @@ class ChatTranslator:
             if told.context is not None:
                 completed.context.CopyFrom(told.context)
 
+    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return what the response cache did, as a whole answer that says nothing else."""
+        return Whole(response_cache=outcome).SerializeToString()
+
     def context(self, last: Event) -> pb.ContextOutcome:
         """Return what happened to the context, by the last event as a reader is told it."""
         return last.completed.context

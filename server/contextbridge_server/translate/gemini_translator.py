@@ -57,6 +57,10 @@ class GeminiTranslator:
         if told.context is not None and told.context.id:
             event.context.CopyFrom(told.context)
 
+    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return what the response cache did, as a whole answer that says nothing else."""
+        return Response(response_cache=outcome).SerializeToString()
+
     def context(self, last: Response) -> pb.ContextOutcome:
         """Return what happened to the context, by the last event as a reader is told it."""
         return last.context

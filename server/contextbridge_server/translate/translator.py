@@ -97,6 +97,10 @@ class Translator(Protocol[Request, Event, Whole_co]):
         """Set, in a generation's first or last event, what differs from reader to reader."""
         ...
 
+    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return what the response cache did, as a whole answer that says nothing else."""
+        ...
+
     def context(self, last: Event) -> pb.ContextOutcome:
         """Return what happened to the context, by the last event as a reader is told it."""
         ...

@@ -1,0 +1,156 @@
+"""Answers that the response cache gave a moment ago, given again without asking the store.
+
+A popular answer is asked for many times a second, by the same bytes. What it was made of, the
+context, its owner and the entry itself, is watched (store/watches.py): once any of it changes,
+or a second later at most, the store is asked again.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from contextbridge import v1 as pb
+
+from ..callers import Caller
+from ..store.watches import Remembered, Watches
+from ..translate.translator import Told, Translator
+from .generation import Ask, Summary
+from .response_cache import CacheUse
+
+Whole = TypeVar("Whole")
+
+MAX_ENTRIES = 1_000
+MAX_ENTRY_BYTES = 64 * 1024
+
+Key = tuple[Caller, str, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Generic[Whole]):
+    """An answer that was found complete.
+
+    Attributes:
+        translator: Translates answers of its family.
+        use: How the call used the response cache.
+        events: The answer's events, serialized; the last without what the response cache did.
+        whole: The same answer to a unary call.
+        usage: What the answer cost when it was made.
+        context: What the call is told of its context.
+        age: How old it was when it was found.
+        found: When that was, on the event loop's clock.
+    """
+
+    translator: Translator[Any, Any, Whole]
+    use: CacheUse
+    events: Sequence[bytes]
+    whole: bytes
+    usage: pb.Usage
+    context: pb.ContextOutcome
+    age: timedelta
+    found: float
+
+    @property
+    def age_now(self) -> timedelta:
+        """How old it is."""
+        return self.age + timedelta(seconds=asyncio.get_running_loop().time() - self.found)
+
+    def outcome(self) -> pb.ResponseCacheOutcome:
+        """Return what the response cache did."""
+        outcome = pb.ResponseCacheOutcome(status=pb.RESPONSE_CACHE_STATUS_HIT, key=self.use.key)
+        outcome.age.FromTimedelta(self.age_now)
+        return outcome
+
+    def summary(self, outcome: pb.ResponseCacheOutcome) -> Summary:
+        """Return what the call's log line says: it cost nothing."""
+        return Summary(pb.Usage(), self.context, outcome)
+
+    def whole_with(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return the unary answer, serialized.
+
+        Protobuf's messages are joined by joining their bytes.
+        """
+        return self.whole + self.translator.outcome_of_whole(outcome)
+
+    def events_with(self, outcome: pb.ResponseCacheOutcome) -> Iterator[Any]:
+        """Yield the events of the answer to a stream."""
+        yield from self.events[:-1]
+        last = self.translator.parse(self.events[-1])
+        self.translator.tell(last, _told(outcome, self.context))
+        yield last
+
+
+class RecentHits:
+    """The hits of a moment ago.
+
+    Args:
+        watches: Tell what has changed.
+    """
+
+    def __init__(self, watches: Watches) -> None:
+        self._hits: Remembered[Key, Hit[Any]] = Remembered(watches, MAX_ENTRIES)
+
+    def mark(self) -> int:
+        """Return a mark of now, to be taken before anything of a hit is read."""
+        return self._hits.mark()
+
+    def find(self, ask: Ask[Whole]) -> Hit[Whole] | None:
+        """Return the hit of a call that asks the same; None where the store must be asked."""
+        request = ask.request
+        policy = request.response_cache
+        if not policy.enabled or policy.refresh or request.request_id or request.resume_after:
+            return None
+        hit = self._hits.get(_key(ask))
+        return hit if hit is not None and hit.age_now < hit.use.ttl else None
+
+    def keep(
+        self,
+        ask: Ask[Whole],
+        use: CacheUse,
+        age: timedelta,
+        events: Sequence[bytes],
+        read: tuple[int, Sequence[str]],
+    ) -> None:
+        """Keep a hit.
+
+        Args:
+            ask: The call, which has no request id.
+            use: How it used the response cache.
+            age: How old the answer is.
+            events: All its events.
+            read: A mark from before anything of it was read, and where in the store it was read.
+        """
+        if sum(map(len, events)) > MAX_ENTRY_BYTES:
+            return
+        translator = ask.translator
+        last = translator.parse(events[-1])
+        usage = pb.Usage()
+        usage.CopyFrom(translator.usage(last))
+        context = pb.ContextOutcome(id=getattr(ask.request, translator.context_field))
+        told = _told(pb.ResponseCacheOutcome(), context)
+        parsed = [*map(translator.parse, events)]
+        for event in parsed[:1], parsed[-1:]:
+            translator.tell(event[0], told)
+        whole: Any = translator.fold(parsed)
+        whole.ClearField("response_cache")
+        hit = Hit(
+            translator=translator,
+            use=use,
+            events=[event.SerializeToString() for event in parsed],
+            whole=whole.SerializeToString(),
+            usage=usage,
+            context=context,
+            age=age,
+            found=asyncio.get_running_loop().time(),
+        )
+        self._hits.keep(_key(ask), hit, *read)
+
+
+def _told(outcome: pb.ResponseCacheOutcome, context: pb.ContextOutcome) -> Told:
+    return Told(resumable=False, response_cache=outcome, billed=False, context=context)
+
+
+def _key(ask: Ask[Any]) -> Key:
+    request: Any = ask.request
+    return ask.asker.caller, ask.asker.account, ask.translator.name, request.SerializeToString()
