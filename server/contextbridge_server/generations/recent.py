@@ -38,8 +38,8 @@ class Hit(Generic[Whole]):
         whole: The same answer to a unary call.
         usage: What the answer cost when it was made.
         context: What the call is told of its context.
-        age: How old it was when it was found.
-        found: When that was, on the event loop's clock.
+        made: When it was made, on the event loop's clock.
+        ttl: How old it may be for this call, in seconds.
     """
 
     translator: Translator[Any, Any, Whole]
@@ -48,18 +48,18 @@ class Hit(Generic[Whole]):
     whole: bytes
     usage: pb.Usage
     context: pb.ContextOutcome
-    age: timedelta
-    found: float
+    made: float
+    ttl: float
 
     @property
-    def age_now(self) -> timedelta:
-        """How old it is."""
-        return self.age + timedelta(seconds=asyncio.get_running_loop().time() - self.found)
+    def age(self) -> float:
+        """How old it is, in seconds."""
+        return asyncio.get_running_loop().time() - self.made
 
     def outcome(self) -> pb.ResponseCacheOutcome:
         """Return what the response cache did."""
         outcome = pb.ResponseCacheOutcome(status=pb.RESPONSE_CACHE_STATUS_HIT, key=self.use.key)
-        outcome.age.FromTimedelta(self.age_now)
+        outcome.age.FromNanoseconds(int(self.age * 1e9))
         return outcome
 
     def summary(self, outcome: pb.ResponseCacheOutcome) -> Summary:
@@ -102,7 +102,7 @@ class RecentHits:
         if not policy.enabled or policy.refresh or request.request_id or request.resume_after:
             return None
         hit = self._hits.get(_key(ask))
-        return hit if hit is not None and hit.age_now < hit.use.ttl else None
+        return hit if hit is not None and hit.age < hit.ttl else None
 
     def keep(
         self,
@@ -141,8 +141,8 @@ class RecentHits:
             whole=whole.SerializeToString(),
             usage=usage,
             context=context,
-            age=age,
-            found=asyncio.get_running_loop().time(),
+            made=asyncio.get_running_loop().time() - age.total_seconds(),
+            ttl=use.ttl.total_seconds(),
         )
         self._hits.keep(_key(ask), hit, *read)
 

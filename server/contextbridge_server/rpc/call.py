@@ -56,10 +56,6 @@ class Call:
         """Who asks, and on what terms."""
         return Asker(self.caller, self.terms)
 
-    def note(self, **fields: object) -> None:
-        """Add to the call's log line."""
-        self.fields.update(fields)
-
 
 Context = grpc.aio.ServicerContext[Any, Any]
 """What gRPC hands a method beside its request."""

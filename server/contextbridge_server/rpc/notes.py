@@ -9,43 +9,47 @@ from .call import current_call
 
 def note_model(model: str) -> None:
     """Say which model the call asks."""
-    current_call.get().note(**{names.MODEL: model})
+    current_call.get().fields[names.MODEL] = model
 
 
-STATUS_PREFIX = "RESPONSE_CACHE_STATUS_"
+STATUSES = {
+    number: name.removeprefix("RESPONSE_CACHE_STATUS_").lower()
+    for name, number in pb.ResponseCacheStatus.items()
+}
+"""Words for what the response cache did."""
 
 
 def note_summary(summary: Summary) -> None:
     """Say what came of a call that generated."""
-    note_context(summary.context)
-    note_usage(summary.usage)
-    fields: dict[str, object] = {}
+    fields = current_call.get().fields
+    fields |= _fields_of_context(summary.context)
+    fields |= _fields_of_usage(summary.usage)
     if status := summary.response_cache.status:
-        name = pb.ResponseCacheStatus.Name(status)
-        fields[names.RESPONSE_CACHE] = name.removeprefix(STATUS_PREFIX).lower()
+        fields[names.RESPONSE_CACHE] = STATUSES[status]
     if summary.is_resumed:
         fields[names.RESUMED] = True
-    current_call.get().note(**fields)
 
 
-def note_context(outcome: pb.ContextOutcome) -> None:
-    """Say which context the call used, and what happened to it."""
+def note_usage(usage: pb.Usage) -> None:
+    """Say what the call cost."""
+    current_call.get().fields.update(_fields_of_usage(usage))
+
+
+def _fields_of_context(outcome: pb.ContextOutcome) -> dict[str, object]:
+    """Return which context the call used, and what happened to it."""
     if not outcome.id:
-        return
+        return {}
     fields: dict[str, object] = {names.CONTEXT: outcome.id}
     if outcome.restored:
         fields[names.RESTORED] = True
     if outcome.inlined:
         fields[names.INLINED] = True
-    current_call.get().note(**fields)
+    return fields
 
 
-def note_usage(usage: pb.Usage) -> None:
-    """Say what the call cost."""
-    current_call.get().note(
-        **{
-            names.INPUT_TOKENS: usage.prompt_tokens,
-            names.OUTPUT_TOKENS: usage.completion_tokens,
-            names.CACHED_TOKENS: usage.cached_tokens,
-        }
-    )
+def _fields_of_usage(usage: pb.Usage) -> dict[str, object]:
+    return {
+        names.INPUT_TOKENS: usage.prompt_tokens,
+        names.OUTPUT_TOKENS: usage.completion_tokens,
+        names.CACHED_TOKENS: usage.cached_tokens,
+    }

@@ -2,13 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from .writer import LineWriter
 
@@ -41,18 +42,18 @@ def logging_to_stdout(level: str, form: Literal["json", "console"]) -> Iterator[
         level: The least level that is written: debug, info, warning or error.
         form: `json` for machines, `console` for people.
     """
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(serializer=_serialize)
+    processors: Sequence[Processor] = (
+        (_rendered,)
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        else (
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()),
+        )
     )
     writer = LineWriter(sys.stdout.fileno())
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=lambda *_: Logger(writer),
         cache_logger_on_first_use=True,
@@ -63,5 +64,11 @@ def logging_to_stdout(level: str, form: Literal["json", "console"]) -> Iterator[
         writer.close()
 
 
-def _serialize(event: object, **_: object) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+def _rendered(_logger: object, level: str, event: EventDict) -> bytes:
+    """Return an event as a line of JSON, in one step: each call writes one."""
+    event["level"] = level
+    event["timestamp"] = datetime.now(UTC)
+    return ENCODER.encode(event)
+
+
+ENCODER = msgspec.json.Encoder(enc_hook=str)
