@@ -6,6 +6,7 @@ loop, and does nothing else: no layers, no log, no upstream. A stream is one wri
 
 import argparse
 import asyncio
+from typing import Any
 
 import grpc
 import uvloop
@@ -82,11 +83,13 @@ class Chats(pb.ContextServiceServicer):
         self._whole = whole_chat()
         self._events = chat_events()
 
-    async def CompleteChatWithContext(self, _request, _context):
+    async def CompleteChatWithContext(
+        self, _request: pb.ChatWithContextRequest, _context: Any
+    ) -> pb.CompleteChatWithContextResponse:
         """Return the constant answer."""
         return self._whole
 
-    async def ChatWithContext(self, _request, context):
+    async def ChatWithContext(self, _request: pb.ChatWithContextRequest, context: Any) -> None:
         """Write the constant events."""
         for event in self._events:
             await context.write(event)
@@ -103,11 +106,15 @@ class Contents(pb.GeminiServiceServicer):
             for number, word in enumerate(WORDS)
         ]
 
-    async def GenerateContent(self, _request, _context):
+    async def GenerateContent(
+        self, _request: pb.GenerateContentRequest, _context: Any
+    ) -> pb.GenerateContentResponse:
         """Return the constant answer."""
         return self._whole
 
-    async def StreamGenerateContent(self, _request, context):
+    async def StreamGenerateContent(
+        self, _request: pb.GenerateContentRequest, context: Any
+    ) -> None:
         """Write the constant pieces."""
         for piece in self._pieces:
             await context.write(piece)

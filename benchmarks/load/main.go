@@ -31,6 +31,7 @@ type settings struct {
 	warmup      float64
 	count       int64
 	ramp        float64
+	patience    float64
 	cancelAfter int
 	announce    bool
 	cached      bool
@@ -52,6 +53,7 @@ func main() {
 	flag.Float64Var(&given.warmup, "warmup", 0.3, "seconds before calls are counted")
 	flag.Int64Var(&given.count, "count", 0, "make so many calls, instead of for a time")
 	flag.Float64Var(&given.ramp, "ramp", 0, "seconds over which the callers begin, one after the other")
+	flag.Float64Var(&given.patience, "patience", 150, "seconds until all calls are given up, which is a failure")
 	flag.IntVar(&given.cancelAfter, "cancel-after", 0, "leave each stream after so many messages (gRPC)")
 	flag.BoolVar(&given.announce, "announce", false, "print a line when every caller's first stream is open")
 	flag.BoolVar(&given.cached, "cached", false, "let the response cache answer, whatever model it was")
@@ -90,6 +92,9 @@ func run(given settings, call call) figures {
 			fmt.Printf("{\"open\":%d}\n", given.concurrency)
 		}
 	}
+	// No deadline, which servers would be told and have to watch.
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer time.AfterFunc(seconds(given.patience), giveUp).Stop()
 	seen := make([]tally, given.concurrency)
 	var callers sync.WaitGroup
 	for number := range seen {
@@ -97,9 +102,9 @@ func run(given settings, call call) figures {
 		go func() {
 			defer callers.Done()
 			time.Sleep(seconds(given.ramp * float64(number) / float64(given.concurrency)))
-			for opened := opened; more(); opened = nil {
+			for opened := opened; ctx.Err() == nil && more(); opened = nil {
 				one := outcome{number: number, opened: opened, started: time.Now()}
-				err := call(context.Background(), &one)
+				err := call(ctx, &one)
 				made.Add(1)
 				if one.ended = time.Now(); one.started.After(counted) || given.count > 0 {
 					seen[number].add(one, err)

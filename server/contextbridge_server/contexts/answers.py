@@ -12,6 +12,7 @@ from ..upstream.objects import ask_for_object
 from ..upstream.port import CallTerms, Chunk, Upstream, UpstreamRequest
 from .asker import Asker
 
+Told = TypeVar("Told")
 Value = TypeVar("Value")
 Batches: TypeAlias = AsyncIterator[Sequence[Chunk]]
 
@@ -32,11 +33,15 @@ class Answer(Generic[Value]):
     conclude: Callable[[pb.Usage], Awaitable[None]]
 
 
+Tell: TypeAlias = Callable[[Answer[Chunk]], Awaitable[Told]]
+"""Tells a whole answer to whoever asked for it."""
+
+
 class Answers(Protocol):
     """Where answers come from."""
 
-    def whole(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[Answer[Chunk]]:
-        """Ask for a whole answer; leave the context when it is told."""
+    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
+        """Ask for a whole answer; return what `tell` makes of it, while its session is held."""
         ...
 
     def stream(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[Answer[Batches]]:
@@ -54,11 +59,10 @@ class StraightAnswers:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    @asynccontextmanager
-    async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
-        """Ask for a whole answer."""
+    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
+        """Ask for a whole answer; return what `tell` makes of it."""
         value = await ask_for_object(self._upstream, prompt.first, asker.terms)
-        yield Answer(value, pb.ContextOutcome(id=prompt.context_id), _nothing)
+        return await tell(Answer(value, pb.ContextOutcome(id=prompt.context_id), _nothing))
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:

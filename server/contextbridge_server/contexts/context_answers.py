@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from ..translate.prompt import Prompt
 from ..upstream.objects import ask_for_object
 from ..upstream.port import Chunk, Upstream
-from .answers import Answer, Batches, StraightAnswers, begin_stream
+from .answers import Answer, Batches, StraightAnswers, Tell, Told, begin_stream
 from .asker import Asker
 from .healing import ContextUse, Healer
 from .record import ContextRecord
@@ -29,17 +29,14 @@ class ContextAnswers:
         self._healer = healer
         self._sessions = sessions
 
-    @asynccontextmanager
-    async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
-        """Ask for a whole answer; leave the context when it is told."""
+    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
+        """Ask for a whole answer; return what `tell` makes of it, while its session is held."""
         if not is_ours(prompt.context_id):
-            async with self._straight.whole(prompt, asker) as answer:
-                yield answer
-            return
+            return await self._straight.whole(prompt, asker, tell)
         async with self._use(prompt, asker) as use:
             value = await use.send(lambda asked: ask_for_object(self._upstream, asked, asker.terms))
             use.read([value])
-            yield Answer(value, use.outcome, use.conclude)
+            return await tell(Answer(value, use.outcome, use.conclude))
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:

@@ -5,8 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ..store.keys import owner_key
 from ..translate.prompt import Prompt
-from ..upstream.port import Chunk
-from .answers import Answer, Answers, Batches
+from .answers import Answer, Answers, Batches, Tell, Told
 from .asker import Asker
 from .ownership import Ownership
 from .records import is_ours
@@ -45,14 +44,10 @@ class OwnedAnswers:
             return None
         return tuple(owner_key(resource.key) for resource in _named(prompt))
 
-    @asynccontextmanager
-    async def whole(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Chunk]]:
-        """Ask for a whole answer; leave the context when it is told."""
-        async with (
-            self._naming(prompt, asker),
-            self._answers.whole(prompt, asker) as answer,
-        ):
-            yield answer
+    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
+        """Ask for a whole answer; return what `tell` makes of it, while its session is held."""
+        async with self._naming(prompt, asker):
+            return await self._answers.whole(prompt, asker, tell)
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:

@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
-from ..contexts.answers import Answers
+from ..contexts.answers import Answer, Answers
 from ..contexts.asker import Asker
 from ..errors import BridgeError
 from ..translate.generation_request import GenerationRequest, bypassed_cache
@@ -101,19 +101,21 @@ class StraightGenerations:
                 await write(event)
             return Summary(decoder.usage, answer.outcome, bypassed_cache(ask.request))
 
-    async def complete(self, ask: Ask[Whole]) -> tuple[Whole, Summary]:
+    async def complete(self, ask: Ask[Any]) -> tuple[Any, Summary]:
         """Return a whole answer."""
         prompt = self._prompt(ask, stream=False)
-        async with self._answers.whole(prompt, ask.asker) as answer:
-            body_bytes = len(prompt.first.body)
-            whole: Any = ask.translator.whole(answer.value, ask.request, body_bytes, answer.outcome)
+        body_bytes = len(prompt.first.body)
+
+        async def tell(answer: Answer[Chunk]) -> tuple[Any, Summary]:
+            whole = ask.translator.whole(answer.value, ask.request, body_bytes, answer.outcome)
             await answer.conclude(whole.billed_usage)
             return whole, Summary(whole.billed_usage, answer.outcome, whole.response_cache)
 
+        return await self._answers.whole(prompt, ask.asker, tell)
+
     async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
         """Return the JSON that answers what is no generation."""
-        async with self._answers.whole(prompt, asker) as answer:
-            return answer.value
+        return await self._answers.whole(prompt, asker, _value_of)
 
     def _prompt(self, ask: Ask[Any], *, stream: bool) -> Prompt:
         """Return what a call asks upstream.
@@ -125,3 +127,7 @@ class StraightGenerations:
         if ask.request.resume_after > 0:
             raise not_resumable("The generation is not kept.")
         return prompt
+
+
+async def _value_of(answer: Answer[Chunk]) -> Chunk:
+    return answer.value
