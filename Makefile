@@ -8,7 +8,7 @@ ADDRESS ?= 127.0.0.1:50051
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format format-check lint types layers proto proto-check proto-breaking proto-released \
-        client client-check docs docs-check lock clean
+        client client-check docs docs-check lock clean bench bench-peers bench-guard bench-lint bench-lock
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ test: $(STAMP) ## Run all tests, with coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: format-check lint types layers proto-check proto-breaking client-check version-check docs-check test test-clients ## Run what CI runs
+check: format-check lint types layers proto-check proto-breaking client-check version-check docs-check test test-clients bench-lint bench-guard ## Run what CI runs
 
 format: $(STAMP) ## Format code and protos
 	$(BIN)/ruff format
@@ -193,6 +193,42 @@ docs: $(STAMP) ## Generate the reference documentation
 docs-check: $(STAMP)
 	$(BIN)/python docs/generate.py --check
 
+# What upstream and the load are: compiled, so that they are never the bottleneck.
+BENCH_SOURCES := $(wildcard benchmarks/go.* benchmarks/*/*.go clients/go/contextbridge/v1/*.go)
+BENCH_TOOLS   := .tools/bin/bench-upstream .tools/bin/bench-load
+PICTURES      := .venvs/bench/.installed
+PEERS         := .venvs/litellm/.installed benchmarks/peers/node_modules/.installed
+
+.tools/bin/bench-%: $(BENCH_SOURCES)
+	cd benchmarks && go build -o $(CURDIR)/$@ ./$*
+
+$(PICTURES): benchmarks/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venvs/litellm/.installed: benchmarks/peers/litellm.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+benchmarks/peers/node_modules/.installed: benchmarks/peers/package.json benchmarks/peers/package-lock.json
+	cd benchmarks/peers && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+bench: $(STAMP) $(BENCH_TOOLS) $(PICTURES) ## Measure, into benchmarks/results: a quarter of an hour on an idle machine
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-peers: $(STAMP) $(BENCH_TOOLS) $(PICTURES) $(PEERS) ## Measure beside other gateways
+	$(BIN)/python benchmarks/bench.py --parts= --peers $(BENCH)
+
+bench-guard: $(STAMP) $(BENCH_TOOLS) ## Check that no call costs more than it did
+	$(BIN)/python benchmarks/guard.py
+
+bench-lint:
+	cd benchmarks && UNFORMATTED=$$(gofmt -l load upstream) && echo "$$UNFORMATTED" && test -z "$$UNFORMATTED"
+	cd benchmarks && go vet ./...
+
 lock: ## Resolve the dependencies anew, with hashes
 	$(PYTHON) -m venv .venvs/lock
 	.venvs/lock/bin/python -m pip install --quiet uv==0.13.9
@@ -202,6 +238,15 @@ lock: ## Resolve the dependencies anew, with hashes
 
 LOCK := --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package contextbridge \
         --custom-compile-command 'make lock'
+
+bench-lock: ## Resolve the dependencies of the benchmark anew, with hashes
+	$(PYTHON) -m venv .venvs/lock
+	.venvs/lock/bin/python -m pip install --quiet uv==0.13.9
+	.venvs/lock/bin/uv pip compile benchmarks/requirements.in $(BENCH_LOCK) --output-file benchmarks/requirements.txt
+	.venvs/lock/bin/uv pip compile benchmarks/peers/litellm.in $(BENCH_LOCK) --output-file benchmarks/peers/litellm.txt
+	cd benchmarks/peers && npm install --silent --package-lock-only --ignore-scripts --no-audit --no-fund
+
+BENCH_LOCK := --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make bench-lock'
 
 clean: ## Remove everything that is not in the repository
 	git clean -fdX

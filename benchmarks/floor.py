@@ -69,7 +69,7 @@ def candidate(text: str, *, is_last: bool, sequence: int) -> pb.GenerateContentR
     counts.prompt_token_count, counts.candidates_token_count = 64, 64
     counts.total_token_count, counts.cached_content_token_count = 128, 48
     if is_last:
-        answer.candidates[0].finish_reason = pb.FINISH_REASON_STOP
+        answer.candidates[0].finish_reason = pb.Candidate.FINISH_REASON_STOP
         answer.candidates[0].finish_reason_raw = "STOP"
         answer.billed_usage.CopyFrom(USAGE)
         answer.response_cache.CopyFrom(BYPASSED)
