@@ -123,7 +123,7 @@ PEERS = (
         options=lambda _gateway: {"model": "openai/bench-64"},
         prepare=_configure_bifrost,
         why_not="its npm package only fetches the program from its makers' own host, which could "
-        "not be reached, and the Go proxy has no version of its module; set BIFROST to a program",
+        "not be reached, and the Go module proxy refused its module; BIFROST can name a program",
     ),
 )
 

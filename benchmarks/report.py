@@ -1,6 +1,6 @@
 """What the results say, as Markdown: the requirements with what was seen, and tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from figures import (
@@ -163,15 +163,26 @@ def headroom(results: Json) -> float:
 
 
 def failures(results: Json) -> list[str]:
-    """Return the cases in which a call has failed: their figures are none."""
-    found = []
-    for part in ("cases", "peers"):
-        figures = results.get(part, {}).get("figures", {})
-        for name, case in figures.get("cases", figures).items():
-            if isinstance(case, dict) and sum(case.get("failed", [])):
-                texts = {text for text in case["failure"] if text}
-                found.append(f"{name}: {sum(case['failed'])} failed calls, such as {texts.pop()}")
-    return found
+    """Return where a call has failed: figures with failures are none."""
+    return [
+        f"{name}: {failed} failed calls{such_as}"
+        for part, found in results.items()
+        for name, failed, such_as in _failures(part, found["figures"])
+    ]
+
+
+def _failures(name: str, figures: Json) -> Iterator[tuple[str, int, str]]:
+    failed = _listed(figures.get("failed", 0))
+    if sum(failed):
+        texts = sorted({text for text in _listed(figures.get("failure", "")) if text})
+        yield name, sum(failed), f", such as {texts[0]}" if texts else ""
+    for inner, value in figures.items():
+        if isinstance(value, dict):
+            yield from _failures(f"{name}: {inner}", value)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def exit_code(results: Json) -> int:

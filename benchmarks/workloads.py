@@ -89,7 +89,7 @@ class Case:
     server: str
     workload: str
     concurrency: int
-    seconds: float = 1.5
+    seconds: float = 1.2
 
     @property
     def key(self) -> str:
@@ -113,7 +113,7 @@ def key(server: str, workload: str, concurrency: int) -> str:
 CALLERS = 32
 """Callers at once where two servers' throughput is compared: enough to keep a core busy."""
 CHAT_STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
-STREAM_STEPS = (1, 4, 8, 16, 32, 64)
+STREAM_STEPS = (1, 8, 16, 32, 64)
 LIMITS_MS = (5, 10, 50, float("inf"))
 """The 99th percentiles within which throughput is told."""
 ALONE_SECONDS = 2.0
@@ -216,7 +216,8 @@ class Open:
     streams: int
     pace: str
     deltas: int = 16
-    opened_a_second: int = 350
+    opened_a_second: int = 200
+    """Slower than they can be, and so that the first has not ended when the last is open."""
 
     def options(self) -> Options:
         """Return what the load is told."""
@@ -236,7 +237,7 @@ class Open:
 class Memory:
     """How memory is measured: streams that are open at once, and streams that are left."""
 
-    steps: tuple[Open, ...] = (Open(1_000, "1s"), Open(10_000, "5s"))
+    steps: tuple[Open, ...] = (Open(1_000, "1s"), Open(10_000, "6s", deltas=14))
     connections: int = 32
     cancelled: int = 100_000
     storm_callers: int = 64

@@ -114,10 +114,14 @@ def test_a_failed_call_is_told_and_fails_the_command():
     broken |= {"failed": [0, 2, 0], "failure": ["", "text: got a, want b", ""]}
     results = of_rounds(**{"bridge/hit/32": broken})
     assert report.exit_code(results) == 1
-    assert "* bridge/hit/32: 2 failed calls, such as text: got a, want b" in report.markdown(
+    assert "* cases: bridge/hit/32: 2 failed calls, such as text: got a, want b" in report.markdown(
         results
     )
     assert report.exit_code(of_rounds()) == 0
+
+
+def test_a_failed_stream_among_many_open_ones_is_told_too():
+    assert report.failures(memory(failed=3)) == ["memory: steps: 10000: 3 failed calls"]
 
 
 @pytest.mark.parametrize(
