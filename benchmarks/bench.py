@@ -79,7 +79,9 @@ def in_rounds(targets: dict[str, Target], chosen: list[Case], scale: Scale) -> J
 def fill(target: Target, gateway: Process) -> None:
     """Fill the response cache, and see that it answers."""
     for name in ("hit", "hit-stream"):
-        load(target.url, {**target.options, **FILL})
+        filled = load(target.url, {**target.options, **FILL})
+        if filled["failed"]:
+            raise RuntimeError(f"the response cache cannot be filled: {filled}")
         before = seen_upstream(gateway.address)["answers"]
         saw = load(target.url, {**target.options, **WORKLOADS[name].options, "count": 10})
         if saw["failed"] or seen_upstream(gateway.address)["answers"] != before:

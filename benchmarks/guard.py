@@ -140,8 +140,8 @@ def measured_rounds(targets: dict[str, Target]) -> list[dict[str, dict[str, floa
         for case in cases:
             options = {**case.options(1), "warmup": WARMUP_SECONDS}
             seen = measure(targets[case.server], options)
-            if seen["failed"]:
-                raise RuntimeError(f"{case.key}: {seen['failure']}")
+            if seen["failed"] or not seen["calls"]:
+                raise RuntimeError(f"{case.key}: {seen['failure'] or 'no call was answered'}")
             costs[f"{case.server}/{case.workload}"] = figures_of(seen)
         rounds.append(costs)
     return rounds

@@ -146,6 +146,12 @@ def _channel_arguments(options: ServerOptions) -> list[tuple[str, Any]]:
     return [
         # Overload protection counts streams against this bound, and is off without one.
         ("grpc.max_concurrent_streams", options.max_concurrent_calls),
+        # Calls that come faster than they are begun; past this gRPC cancels them without a word,
+        # where admission would say that the server is overloaded.
+        ("grpc.server.max_pending_requests", options.max_concurrent_calls),
+        ("grpc.server.max_pending_requests_hard_limit", options.max_concurrent_calls),
+        # How long they wait is their callers' to say.
+        ("grpc.server_max_unrequested_time_in_server", 3600),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", options.max_metadata_bytes),

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import aiohappyeyeballs
 import httptools
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._error: Exception | None = None
         self._header_bytes = 0
         self._ends_by_itself = False
@@ -259,6 +260,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what was not whole."""
         self._is_lost = True
+        # The parser refers to this: apart, both go at once, and not when garbage is collected.
+        self._parser = None
         if not self.is_whole and self._error is None:
             self._error = ConnectionLostError()
             self._error.__cause__ = exc
