@@ -44,8 +44,6 @@ from .rpc.layers import (
     CanonicalLog,
     FaultBarrier,
     Layer,
-    NoAuthentication,
-    OwnKey,
     PassedThroughKeys,
     Redaction,
 )
@@ -312,14 +310,15 @@ def _now() -> datetime:
 
 
 def _layers(settings: Settings, callers: Callers | None, server_key: str | None) -> Sequence[Layer]:
+    # A layer that is off is not there: each call pays for each.
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
         Redaction(server_key),  # Inside the log, which says what the caller is told.
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
-        Authentication(callers) if callers else NoAuthentication(),
+        *([Authentication(callers)] if callers else []),
         # After authentication: strangers take no room.
         Admission(settings.max_concurrent_calls),
-        PassedThroughKeys() if settings.upstream_key_from == "caller" else OwnKey(),
+        *([PassedThroughKeys()] if settings.upstream_key_from == "caller" else []),
     )
 
 

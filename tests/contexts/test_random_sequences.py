@@ -412,14 +412,26 @@ class AtMillisecond:
 class Mortal:
     """A store as a process has it, which can be no more from one moment to the next."""
 
-    def __init__(self, store: Any, bridge: "Bridge", moment: AtCommand) -> None:
+    def __init__(
+        self, store: Any, bridge: "Bridge", moment: AtCommand, whole: "Mortal | None" = None
+    ) -> None:
         self._store = store
         self._bridge = bridge
         self._moment = moment
-        self._is_dead = False
+        self._whole = whole or self
+        self._has_died = False
+        self.watches = store.watches
+
+    @property
+    def watched(self) -> "Mortal":
+        return Mortal(self._store.watched, self._bridge, self._moment, self._whole)
+
+    @property
+    def _is_dead(self) -> bool:
+        return self._whole._has_died
 
     def die(self) -> None:
-        self._is_dead = True
+        self._has_died = True
 
     async def execute(self, *command: Any) -> Any:
         return await self._alive(self._store.execute(*command))

@@ -671,9 +671,23 @@ def _unless_cancelled() -> None:
 class Mortal:
     """A store that a bridge can lose from one moment to the next, for ever."""
 
-    def __init__(self, store: Any) -> None:
-        self.is_lost = False
+    def __init__(self, store: Any, whole: "Mortal | None" = None) -> None:
+        self._whole = whole or self
+        self._is_lost = False
         self._store = store
+        self.watches = store.watches
+
+    @property
+    def watched(self) -> "Mortal":
+        return Mortal(self._store.watched, self._whole)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._whole._is_lost
+
+    @is_lost.setter
+    def is_lost(self, value: bool) -> None:
+        self._whole._is_lost = value
 
     async def execute(self, *command: Any) -> Any:
         return await self._kept(lambda: self._store.execute(*command))

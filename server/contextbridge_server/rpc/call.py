@@ -13,6 +13,13 @@ from ..callers import ANYONE, Caller
 from ..contexts.asker import Asker
 from ..upstream.port import CallTerms
 
+OPEN_TO_ALL = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+)
+"""Services that need no token and no room: a load balancer and a person with grpcurl ask them."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -20,6 +27,7 @@ class Call:
 
     Attributes:
         method: The full method name, such as `/contextbridge.v1.ContextService/CreateContext`.
+        is_open_to_all: The method needs no token and no room.
         request_id: The id that ties the call's log line, its errors and upstream's log together.
         peer: The client's address.
         metadata: The client's metadata; of a repeated key the last value.
@@ -34,6 +42,7 @@ class Call:
     """
 
     method: str
+    is_open_to_all: bool
     request_id: str
     peer: str
     metadata: Mapping[str, str | bytes]

@@ -21,13 +21,6 @@ from .status import STATUSES
 
 Proceed = Callable[[], Awaitable[None]]
 
-OPEN_TO_ALL = (
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-)
-"""Services that need no token and no room: a load balancer and a person with grpcurl ask them."""
-
 BEARER = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
 
 log = structlog.get_logger()
@@ -61,7 +54,7 @@ class CanonicalLog:
             raise
         finally:
             # Probes come every few seconds and say nothing new.
-            write = log.debug if call.method.startswith(OPEN_TO_ALL) and code == "OK" else log.info
+            write = log.debug if call.is_open_to_all and code == "OK" else log.info
             write(
                 names.CALL,
                 **{
@@ -155,7 +148,7 @@ class Admission:
 
     async def around(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if there is room."""
-        if call.method.startswith(OPEN_TO_ALL):
+        if call.is_open_to_all:
             await proceed()
             return
         if self._open >= self._max_calls:
@@ -183,7 +176,7 @@ class Authentication:
 
     async def around(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if its token is known."""
-        if not call.method.startswith(OPEN_TO_ALL):
+        if not call.is_open_to_all:
             call.caller = self._caller(call)
         await proceed()
 
@@ -198,32 +191,16 @@ class Authentication:
         return caller
 
 
-class NoAuthentication:
-    """Lets everybody in: a server that binds loopback, or was told to."""
-
-    async def around(self, call: Call, proceed: Proceed) -> None:
-        """Let the call proceed."""
-        await proceed()
-
-
 class PassedThroughKeys:
     """Takes each call's upstream key from its metadata (`x-upstream-api-key`)."""
 
     async def around(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if it brings a key."""
-        if not call.method.startswith(OPEN_TO_ALL):
+        if not call.is_open_to_all:
             key = str(call.metadata.get("x-upstream-api-key", ""))
             if not key.isascii() or not key.isprintable() or not key:
                 raise BridgeError(
                     pb.ERROR_REASON_UPSTREAM_KEY_MISSING, "The call brings no upstream key."
                 )
             call.upstream_key = key
-        await proceed()
-
-
-class OwnKey:
-    """Leaves the upstream key to the server's settings."""
-
-    async def around(self, call: Call, proceed: Proceed) -> None:
-        """Let the call proceed."""
         await proceed()

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from .call import Call, Context, current_call, deadline_of
+from .call import OPEN_TO_ALL, Call, Context, current_call, deadline_of
 from .layers import Layer, Proceed
 from .status import trailers
 
@@ -73,8 +73,10 @@ class LayeredMethods(grpc.GenericRpcHandler):
         return make(self._inside(method, behaviour))
 
     def _inside(self, method: str, behaviour: Behaviour) -> Any:
+        is_open = method.startswith(OPEN_TO_ALL)
+
         async def run(request: Any, context: Context) -> bytes | None:
-            call = _call(method, context)
+            call = _call(method, is_open, context)
             current_call.set(call)
             context.set_trailing_metadata((("x-request-id", call.request_id),))
             response: bytes | None = None
@@ -103,11 +105,12 @@ def _around(layer: Layer, call: Call, proceed: Proceed) -> Proceed:
     return lambda: layer.around(call, proceed)
 
 
-def _call(method: str, context: Context) -> Call:
+def _call(method: str, is_open: bool, context: Context) -> Call:
     metadata = dict(context.invocation_metadata() or ())
     given = str(metadata.get("x-request-id", ""))
     return Call(
         method=method,
+        is_open_to_all=is_open,
         # A caller's own id is kept, so that one id follows a request through every service.
         request_id=given if REQUEST_ID.fullmatch(given) else new_request_id(),
         peer=context.peer(),

@@ -20,6 +20,9 @@ TRY_AGAIN_SECONDS = 0.05
 ASK_SECONDS = 1.0
 """At most so often is a cluster asked who has what; in between, it says where a key has gone."""
 
+SENT_ON = ("TRYAGAIN", "MOVED", "ASK")
+"""Replies after which a command is sent again, perhaps elsewhere."""
+
 # Where a command's first key is, if it is not right behind the name.
 KEY_AT = {"EVAL": 3, "EVALSHA": 3, "EVAL_RO": 3, "EVALSHA_RO": 3, "FCALL": 3, "BITOP": 2} | {
     "OBJECT": 2,
@@ -123,10 +126,11 @@ class Cluster:
         A command that is redirected has not been done: it may be sent again.
         """
         for _ in range(MAX_REDIRECTS):
-            if isinstance(reply, ResponseError):
-                # It is sent on by connections that tell of no changes.
+            code = code_of(reply) if isinstance(reply, ResponseError) else ""
+            if code in SENT_ON:
+                # By connections that tell of no changes.
                 self._options.watches.lost()
-            match code_of(reply) if isinstance(reply, ResponseError) else "":
+            match code:
                 case "TRYAGAIN":
                     await asyncio.sleep(TRY_AGAIN_SECONDS)
                     (reply,) = await node.exchange([command], deadline)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from .chat_messages import logprobs_of, message_of_answer
+from .chat_messages import logprobs_of, read_message
 from .generation_request import bypassed_cache
 from .json_values import Json, Reader, text_of
 from .times import timestamp_of_seconds
@@ -45,13 +45,14 @@ def chat_answer(
     answer = pb.CompleteChatWithContextResponse(
         id=reader.text("id"),
         model=reader.text("model"),
-        choices=[_choice(choice) for choice in reader.items("choices")],
         service_tier=reader.text("service_tier"),
         system_fingerprint=reader.text("system_fingerprint"),
         response_cache=bypassed_cache(request),
         context=outcome,
         create_time=timestamp_of_seconds(reader.integer("created")),
     )
+    for choice in reader.items("choices"):
+        _read_choice(choice, answer.choices.add())
     if not answer.choices:
         raise BridgeError(
             pb.ERROR_REASON_UPSTREAM_RESPONSE_EMPTY, "Upstream answered with success and no choice."
@@ -66,21 +67,18 @@ def chat_answer(
     return answer
 
 
-def _choice(reader: Reader) -> pb.ChatChoice:
+def _read_choice(reader: Reader, choice: pb.ChatChoice) -> None:
+    """Read a choice into its message; a message that is put into another is copied."""
+    choice.index = reader.count("index")
+    read_message(reader.members("message"), choice.message)
     reason = reader.text("finish_reason")
+    choice.finish_reason = FINISH_REASONS.get(reason, pb.FINISH_REASON_UNSPECIFIED)
+    choice.finish_reason_raw = reason
     logprobs = reader.members("logprobs")
-    choice = pb.ChatChoice(
-        index=reader.count("index"),
-        message=message_of_answer(reader.members("message")),
-        finish_reason=FINISH_REASONS.get(reason, pb.FINISH_REASON_UNSPECIFIED),
-        finish_reason_raw=reason,
-        logprobs=logprobs_of(logprobs, "content"),
-        refusal_logprobs=logprobs_of(logprobs, "refusal"),
-        moderation_hit_type=reader.text("moderation_hit_type"),
-    )
-    if extra := reader.rest():
-        choice.extra_json = text_of(extra)
-    return choice
+    choice.logprobs.extend(logprobs_of(logprobs, "content"))
+    choice.refusal_logprobs.extend(logprobs_of(logprobs, "refusal"))
+    choice.moderation_hit_type = reader.text("moderation_hit_type")
+    choice.extra_json = text_of(reader.rest())
 
 
 def _text_bytes(message: pb.ChatMessage) -> int:

@@ -146,21 +146,18 @@ def _tool_json(tool: pb.ChatTool, path: str, violations: Violations) -> Json:
     return {"type": "function", "function": result}
 
 
-def message_of_answer(reader: Reader) -> pb.ChatMessage:
+def read_message(reader: Reader, message: pb.ChatMessage) -> None:
     """Read the message of a whole answer."""
-    message = pb.ChatMessage(
-        role=reader.text("role") or "assistant",
-        content=reader.text("content"),
-        name=reader.text("name"),
-        reasoning=reasoning_of(reader),
-        refusal=reader.text("refusal"),
-        tool_calls=[_tool_call_of_answer(call) for call in reader.items("tool_calls")],
-    )
+    message.role = reader.text("role") or "assistant"
+    message.content = reader.text("content")
+    message.name = reader.text("name")
+    message.reasoning = reasoning_of(reader)
+    message.refusal = reader.text("refusal")
+    message.tool_calls.extend(map(_tool_call_of_answer, reader.items("tool_calls")))
     if reader.has("function_call"):
         call = reader.members("function_call")
         message.tool_calls.add(name=call.text("name"), arguments_json=call.text("arguments"))
     message.extra_json = text_of(reader.rest())
-    return message
 
 
 def reasoning_of(reader: Reader) -> str:

@@ -214,13 +214,8 @@ class HttpUpstream:
                 self._target(request.surface, request.path, request.query),
                 self._host_lines,
                 self._own_lines(request.surface, request.headers, terms.upstream_key),
-                header_lines(
-                    (
-                        ("X-Client-Request-Id", terms.request_id),
-                        ("Content-Length", str(len(request.body))),
-                    )
-                ),
-                b"\r\n",
+                header_lines((("X-Client-Request-Id", terms.request_id),)),
+                b"Content-Length: %d\r\n\r\n" % len(request.body),
             )
         )
 

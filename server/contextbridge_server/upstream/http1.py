@@ -106,12 +106,12 @@ class Connection(asyncio.Protocol):
         self._is_lost = False
         self._may_write = True
         self._waiter: asyncio.Future[None] | None = None
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._begin()
         self.is_whole = True
         self.idle_since = 0.0
 
     def _begin(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
         self._error: Exception | None = None
         self._header_bytes = 0
         self._ends_by_itself = False
@@ -459,7 +459,9 @@ def header_lines(headers: Sequence[tuple[str, str]]) -> bytes:
     Raises:
         ValueError: A value has a line end, by which it could pass for more headers.
     """
-    for _, value in headers:
+    lines = b""
+    for name, value in headers:
         if "\r" in value or "\n" in value:
             raise ValueError("a header's value has a line end")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
+        lines += f"{name}: {value}\r\n".encode()
+    return lines

@@ -1,0 +1,183 @@
+"""What was read of the store is told of when it changes, whoever changes it."""
+
+import asyncio
+
+import pytest
+
+from contextbridge_server.store import watches as module
+from contextbridge_server.store.port import Script
+from contextbridge_server.store.watches import MAX_CHANGES, Remembered, Watches
+
+READ = Script("return redis.call('GET', KEYS[1])")
+
+
+async def remembered(store, key, command=None):
+    """Return what remembers a key's value, which was read just now."""
+    values = Remembered(store.watches, 100)
+    mark = values.mark()
+    value = await (command() if command else store.watched.execute("GET", key))
+    values.keep(key, value, mark, (key,))
+    return values
+
+
+async def test_what_does_not_change_is_remembered(store):
+    await store.execute("SET", "key", "value")
+
+    values = await remembered(store, "key")
+
+    assert values.get("key") == b"value"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("SET", "key", "other"),
+        ("DEL", "key"),
+        ("UNLINK", "key"),
+        ("APPEND", "key", "more"),
+        ("PEXPIRE", "key", 1),
+        ("FLUSHALL",),
+    ],
+    ids=lambda change: change[0].lower(),
+)
+async def test_a_change_is_told_of(change, engine, store, open_store, eventually):
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key")
+
+    async with open_store(engine.url) as other:
+        if change[0] == "FLUSHALL":
+            await engine.each(*change)
+        else:
+            await other.execute(*change)
+        await eventually(lambda: values.get("key") is None)
+
+
+async def test_that_a_key_comes_to_be_is_told_of(engine, store, open_store, eventually):
+    values = Remembered(store.watches, 100)
+    mark = values.mark()
+    values.keep("key", (await store.watched.execute("GET", "key"),), mark, ("key",))
+    assert values.get("key") == (None,)
+
+    async with open_store(engine.url) as other:
+        await other.execute("SET", "key", "value")
+        await eventually(lambda: values.get("key") is None)
+
+
+async def test_what_a_script_has_read_is_watched_too(engine, store, open_store, eventually):
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key", lambda: store.watched.run(READ, ["key"]))
+    assert values.get("key") == b"value"
+
+    async with open_store(engine.url) as other:
+        await other.execute("SET", "key", "other")
+        await eventually(lambda: values.get("key") is None)
+
+
+async def test_a_change_by_the_same_store_is_told_of(store, eventually):
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key")
+
+    await store.execute("SET", "key", "other")
+
+    await eventually(lambda: values.get("key") is None)
+
+
+async def test_what_changed_while_it_was_read_is_not_remembered(store):
+    values = Remembered(store.watches, 100)
+    await store.watched.execute("GET", "key")
+    mark = values.mark()
+    value = await store.watched.execute("GET", "key")
+    await store.execute("SET", "key", "value")
+    # The reply to a later read comes after what is told of the change.
+    await store.watched.execute("GET", "key")
+    values.keep("key", (value,), mark, ("key",))
+
+    assert values.get("key") is None
+
+
+async def test_nothing_is_trusted_once_the_connection_is_lost(engine, store, eventually):
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key")
+
+    await engine.each("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    await eventually(lambda: values.get("key") is None)
+    assert (await remembered(store, "key")).get("key") == b"value"
+
+
+async def test_nothing_is_trusted_for_longer_than_a_moment(store, monkeypatch, eventually):
+    monkeypatch.setattr(module, "LIFE_SECONDS", 0.2)
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key")
+
+    await eventually(lambda: values.get("key") is None)
+
+
+async def test_a_hash_reads_alike_by_either_connection(store):
+    await store.execute("HSET", "hash", "a", 1, "b", 2)
+
+    assert await store.watched.execute("HGETALL", "hash") == [b"a", b"1", b"b", b"2"]
+    assert await store.watched.execute("HGETALL", "none") == []
+    assert await store.watched.execute_each([("HGETALL", "hash"), ("GET", "none")]) == [
+        [b"a", b"1", b"b", b"2"],
+        None,
+    ]
+
+
+async def test_a_valkey_that_tells_of_nothing_is_read_all_the_same(
+    running_server, open_store, tmp_path
+):
+    rules = "user default on nopass ~* +@all -client|tracking\n"
+    (tmp_path / "users.acl").write_text(rules)
+    async with (
+        running_server("--aclfile", str(tmp_path / "users.acl")) as server,
+        open_store(f"valkey://127.0.0.1:{server.port}") as store,
+    ):
+        await store.execute("SET", "key", "value")
+        values = await remembered(store, "key")
+
+        assert await store.watched.execute("GET", "key") == b"value"
+        assert values.get("key") is None
+
+
+async def test_the_oldest_is_forgotten_first():
+    values: Remembered[int, int] = Remembered(Watches(), 3)
+    for number in range(5):
+        values.keep(number, number, values.mark(), (str(number),))
+
+    assert [values.get(number) for number in range(5)] == [None, None, 2, 3, 4]
+
+
+async def test_a_change_ends_what_was_made_of_the_key_and_nothing_else():
+    watches = Watches()
+    values: Remembered[str, int] = Remembered(watches, 10)
+    values.keep("both", 1, values.mark(), ("a", "b"))
+    values.keep("other", 2, values.mark(), ("c",))
+
+    watches.changed("b")
+
+    assert (values.get("both"), values.get("other")) == (None, 2)
+
+
+async def test_who_began_before_changes_that_are_forgotten_must_read_again():
+    watches = Watches()
+    values: Remembered[str, int] = Remembered(watches, 10)
+    mark = values.mark()
+    for number in range(MAX_CHANGES + 1):
+        watches.changed(str(number))
+    values.keep("key", 1, mark, ("key",))
+    assert values.get("key") is None
+
+    values.keep("key", 1, values.mark(), ("key",))
+    assert values.get("key") == 1
+
+
+async def test_watching_leaves_nothing_behind():
+    watches = Watches()
+    values: Remembered[int, int] = Remembered(watches, 3)
+    for number in range(100):
+        values.keep(number, number, values.mark(), (str(number), "all"))
+    watches.changed("all")
+    await asyncio.sleep(0)
+
+    assert watches._watching == {}
