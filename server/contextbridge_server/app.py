@@ -33,6 +33,7 @@ from .generations.production import Terms
 from .generations.recent import RecentHits
 from .generations.stored_journals import StoredJournals
 from .generations.tallies import Tallies
+from .memory import giving_back, keep_one_arena
 from .rpc.cached_content_service import CachedContentServicer
 from .rpc.context_service import ContextServicer
 from .rpc.credentials import TlsFiles
@@ -111,7 +112,10 @@ async def serving(
         ValueError: The callers file, the prices file or the file of encryption keys is wrong.
         RuntimeError: The address cannot be bound, or the store cannot be used.
     """
+    keep_one_arena()
+    admission = Admission(settings.max_concurrent_calls)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(giving_back(lambda: admission.open))
         key = _server_key(settings)
         http = await stack.enter_async_context(
             HttpUpstream(_http_options(settings, shared.upstream, key))
@@ -123,7 +127,7 @@ async def serving(
         store = await stack.enter_async_context(_store(settings, shared.store))
         services, settle = await _services(settings, upstream, store, callers, stack)
         options = _server_options(settings, shared.listen, shares_port=shares_port)
-        server = Server(options, services, _layers(settings, callers, key))
+        server = Server(options, services, _layers(settings, callers, key, admission))
         await server.start()
         stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace, settle)
         yield server
@@ -309,7 +313,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _layers(settings: Settings, callers: Callers | None, server_key: str | None) -> Sequence[Layer]:
+def _layers(
+    settings: Settings, callers: Callers | None, server_key: str | None, admission: Admission
+) -> Sequence[Layer]:
     # A layer that is off is not there: each call pays for each.
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.
@@ -317,7 +323,7 @@ def _layers(settings: Settings, callers: Callers | None, server_key: str | None)
         FaultBarrier(),  # Inside the log, so that a fault has its reason in the line.
         *([Authentication(callers)] if callers else []),
         # After authentication: strangers take no room.
-        Admission(settings.max_concurrent_calls),
+        admission,
         *([PassedThroughKeys()] if settings.upstream_key_from == "caller" else []),
     )
 

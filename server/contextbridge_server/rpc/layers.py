@@ -144,24 +144,25 @@ class Admission:
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls
-        self._open = 0
+        self.open = 0
+        """Calls that are open."""
 
     async def around(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if there is room."""
         if call.is_open_to_all:
             await proceed()
             return
-        if self._open >= self._max_calls:
+        if self.open >= self._max_calls:
             raise BridgeError(
                 pb.ERROR_REASON_OVERLOADED,
                 f"The server has {self._max_calls} calls open, which is its limit.",
                 metadata={"maxConcurrentCalls": str(self._max_calls)},
             )
-        self._open += 1
+        self.open += 1
         try:
             await proceed()
         finally:
-            self._open -= 1
+            self.open -= 1
 
 
 class Authentication:

@@ -11,6 +11,7 @@ import ssl
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -407,6 +408,12 @@ class Connections:
         Raises:
             ConnectError: There is none to be had.
         """
+        # It outlives the call for which it is made, and would keep alive what the call's context
+        # variables hold.
+        connecting = asyncio.create_task(self._connect(), context=Context())
+        return await connecting
+
+    async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         host = self._host
         connected: socket.socket | None = None
