@@ -34,7 +34,12 @@ CONNECTIONS = 64
 
 
 def target_of(process: Process, name: str = "bridge") -> Target:
-    """Return a bridge as the load meets it, with a context of its own."""
+    """Return a bridge as the load meets it, with chats on upstream's own id, as upstream has it."""
+    return Target(name, f"grpc://{process.address}", process)
+
+
+def kept_target_of(process: Process, name: str = "kept") -> Target:
+    """Return a bridge with chats on a context that it keeps: looked up, healed and counted."""
     options: Options = {"context": create_context(process.address, MODEL)}
     return Target(name, f"grpc://{process.address}", process, options)
 

@@ -119,6 +119,7 @@ def measure_all(parts: tuple[str, ...], scale: Scale, *, with_peers: bool) -> Js
             targets = {
                 "direct": direct,
                 "bridge": ours,
+                "kept": apart.kept_target_of(ours.process),
                 "stateless": apart.target_of(stateless, "stateless"),
                 **{
                     name: Target(name, f"grpc://{process.address}", process)

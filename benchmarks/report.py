@@ -40,6 +40,7 @@ NAMES = {
     "tuned": "floor, tuned",
     "bridge": "bridge",
     "stateless": "bridge, `store=none`",
+    "kept": "bridge, on a context of its own",
 }
 KIB_IN_MIB = 1024
 
@@ -275,7 +276,7 @@ def _latency(cases: Json) -> str:
             NAMES[server],
             *(spread_of(cases[key(server, "chat", 1)][name]) for name in ("p50", "p99")),
         )
-        for server in ("floor", "tuned", "stateless", "bridge")
+        for server in ("floor", "tuned", "stateless", "bridge", "kept")
     ]
     others += [
         (

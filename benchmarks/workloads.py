@@ -125,7 +125,7 @@ def cases() -> Iterator[Case]:
     for workload in ("chat", "first", "gemini", "gemini-stream"):
         for server in ("direct", "bridge"):
             yield Case(server, workload, 1, ALONE_SECONDS)
-    for server in ("floor", "tuned", "stateless"):
+    for server in ("floor", "tuned", "stateless", "kept"):
         yield Case(server, "chat", 1, ALONE_SECONDS)
     for server in ("floor", "bridge"):
         for concurrency in CHAT_STEPS[1:]:
@@ -138,6 +138,8 @@ def cases() -> Iterator[Case]:
         for workload in ("chat", "stream"):
             yield Case(server, workload, CALLERS)
     yield Case("stateless", "chat", CALLERS)
+    for workload in ("chat", "stream"):
+        yield Case("kept", workload, CALLERS)
     for workload in ("hit", "hit-stream"):
         yield Case("bridge", workload, 1)
         yield Case("bridge", workload, CALLERS)

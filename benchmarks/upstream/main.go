@@ -59,7 +59,11 @@ func eventsOf(surface string, wanted asked, make func(asked) []string) []string 
 	if kept, ok := events.Load(key); ok {
 		return kept.([]string)
 	}
-	kept, _ := events.LoadOrStore(key, make(wanted))
+	made := make(wanted)
+	for number, event := range made {
+		made[number] = "data: " + event + "\n\n"
+	}
+	kept, _ := events.LoadOrStore(key, made)
 	return kept.([]string)
 }
 
@@ -209,7 +213,7 @@ func stream(response http.ResponseWriter, request *http.Request, events []string
 				return
 			}
 		}
-		if _, err := io.WriteString(response, "data: "+event+"\n\n"); err != nil {
+		if _, err := io.WriteString(response, event); err != nil {
 			return
 		}
 		if flush() != nil {

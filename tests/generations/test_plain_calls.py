@@ -24,9 +24,9 @@ def commands_fixture(monkeypatch):
     def counted(name):
         original = getattr(SingleServer, name)
 
-        async def method(self, *arguments):
+        async def method(self, *arguments, **keywords):
             commands[name] += 1
-            return await original(self, *arguments)
+            return await original(self, *arguments, **keywords)
 
         return method
 
@@ -44,27 +44,30 @@ def _no_journals(monkeypatch):
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_call_on_a_context_loads_it_and_notes_its_use(way, client, commands):
+async def test_a_call_on_a_context_notes_its_use_and_loads_it_now_and_then(way, client, commands):
     context = await client.made(GEMINI)
     # Makes the script known to the store.
     await client.ask(way, context)
     commands.clear()
 
-    for _ in range(3):
+    for _ in range(10):
         await client.ask(way, context)
 
-    assert commands == {"send": 6}
+    # What was loaded is remembered for a second.
+    assert 10 <= commands["send"] < 20
+    assert commands["send_each"] == 0
 
 
 @pytest.mark.parametrize("way", ["chat", "stream"])
-async def test_a_call_on_an_upstream_id_looks_its_owner_up(way, client, commands):
+async def test_a_call_on_an_upstream_id_looks_its_owner_up_now_and_then(way, client, commands):
     context = await client.made(ARK, **FIXED)
     commands.clear()
 
-    for _ in range(3):
+    for _ in range(10):
         await client.ask(way, context.upstream_id, model=ARK)
 
-    assert commands == {"send_each": 3}
+    assert 1 <= commands["send_each"] < 10
+    assert commands["send"] == 0
 
 
 @pytest.mark.parametrize("way", ["generate", "stream_generate"])

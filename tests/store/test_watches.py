@@ -181,3 +181,18 @@ async def test_watching_leaves_nothing_behind():
     await asyncio.sleep(0)
 
     assert watches._watching == {}
+
+
+@pytest.mark.parametrize("engine", ["shared"], indirect=True)
+async def test_who_changes_what_it_watches_must_read_it_again(
+    engine, store, open_store, eventually
+):
+    await store.execute("SET", "key", "value")
+    values = await remembered(store, "key")
+    change = Script("redis.call('SET', KEYS[1], 'mine') return redis.call('EXISTS', KEYS[1])")
+
+    await store.watched.run(change, ["key"])
+    assert values.get("key") == b"value"
+    async with open_store(engine.url) as other:
+        await other.execute("SET", "key", "theirs")
+        await eventually(lambda: values.get("key") is None)

@@ -72,7 +72,7 @@ class ContextAnswers:
             )
 
     async def _loaded(self, place: Place) -> ContextRecord:
-        record = await self._healer.records.load(place)
+        record = await self._healer.records.recent(place)
         if record is None:
             raise not_found(place.id)
         return record

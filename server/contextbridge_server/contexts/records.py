@@ -19,6 +19,7 @@ from ..store.keys import context_key, contexts_key
 from ..store.leases import Lease
 from ..store.port import WITHOUT_ROOM, Argument, Script, Store
 from ..store.vault import Vault
+from ..store.watches import Remembered
 from ..translate.json_values import Json
 from .record import Binding, ContextRecord, milliseconds, moment_of
 from .statistics import Counters
@@ -28,6 +29,8 @@ ID_PREFIX = "context-"
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 26
 RANDOM_BITS = 80
+MAX_RECENT = 10_000
+"""Contexts that are remembered for a moment."""
 SAMPLE = 4
 """Entries of a tenant's list that each new one looks at, to take out those that are gone: more than
 one each, so that the list cannot grow with what is dead."""
@@ -123,6 +126,8 @@ for place, field in ipairs({'prompt_tokens', 'cached_tokens', 'completion_tokens
   if ARGV[5 + place] ~= '0' then redis.call('HINCRBY', KEYS[1], field, ARGV[5 + place]) end
 end
 keep(ARGV[1], ARGV[4], ARGV[5])
+-- A connection is told of no more changes to a key that it has changed itself, until it reads it.
+redis.call('HEXISTS', KEYS[1], 'used')
 return 1
 """
 )
@@ -262,6 +267,7 @@ class ContextRecords:
         self._store = store
         self._vault = vault
         self._max_turn_bytes = max_turn_bytes
+        self._recent: Remembered[Place, ContextRecord] = Remembered(store.watches, MAX_RECENT)
 
     async def add(
         self, place: Place, record: ContextRecord, content: bytes | None, now: datetime
@@ -280,6 +286,23 @@ class ContextRecords:
         """Return a context, or None where there is none."""
         reply = await self._store.execute("HGETALL", place.key("record"))
         return _record(place, reply) if reply else None
+
+    async def recent(self, place: Place) -> ContextRecord | None:
+        """Return a context as it was a moment ago at most, but for its uses by this process.
+
+        A session's is always as it is now: its turns follow one another.
+        """
+        found = self._recent.get(place)
+        if found is not None:
+            return found
+        mark = self._recent.mark()
+        reply = await self._store.watched.execute("HGETALL", place.key("record"))
+        if not reply:
+            return None
+        record = _record(place, reply)
+        if not record.is_session:
+            self._recent.keep(place, record, mark, (place.key("record"),))
+        return record
 
     async def page(
         self, tenant: str, account: str, before: str, count: int
@@ -401,7 +424,8 @@ class ContextRecords:
         binding = used.binding if not inlined else None
         key = place.key("turns")
         sealed = await self._vault.sealed(msgspec.json.encode(turn.messages), key) if turn else b""
-        done = await self._store.run(
+        # By the connection that recent ones were read by, which is not told of what it does itself.
+        done = await self._store.watched.run(
             USE_WITH_TURN if turn else USE,
             (place.key("record"), place.key("content"), key),
             *(place.account, binding.upstream_id if binding else ""),
@@ -410,6 +434,7 @@ class ContextRecords:
             *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, int(inlined)),
             *(turn.token if turn else "", sealed, self._max_turn_bytes),
         )
+        self._recent.replace(place, used)
         return None if done < 0 else bool(done)
 
     async def touch(self, place: Place, record: ContextRecord, now: datetime) -> bool:

@@ -143,6 +143,12 @@ class Remembered(Generic[Key, Value]):
             self._drop(oldest)
         self._entries[key] = (value, watch)
 
+    def replace(self, key: Key, value: Value) -> None:
+        """Replace a value, if it is still there, by what has become of it."""
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries[key] = (value, found[1])
+
     def _drop(self, key: Key) -> None:
         found = self._entries.pop(key, None)
         if found is not None:
