@@ -28,7 +28,8 @@ from servers import BOTH, OTHER_CORE, SERVER_CORE, bridge, create_context, upstr
 from workloads import MODEL, WORKLOADS, Memory, Scale, options_of
 
 SAMPLE_SECONDS = 0.25
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 45.0
+"""Long enough for idle connections to be closed and memory to be given back after it."""
 CONNECTIONS = 64
 """The more connections, the more evenly the system spreads them over workers."""
 
