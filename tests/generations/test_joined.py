@@ -20,6 +20,7 @@ from aiohttp import web
 from contextbridge import v1 as pb
 from contextbridge_server.generations.attachments import Attachments
 from contextbridge_server.generations.journal import Journal
+from contextbridge_server.generations.recent import RecentHits
 from contextbridge_server.generations.stored_journals import StoredJournals
 
 pytestmark = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
@@ -180,7 +181,7 @@ class Reading:
 
 @pytest.fixture(name="reading")
 def reading_fixture(monkeypatch: pytest.MonkeyPatch) -> Reading:
-    """Return what counts the calls that read a journal."""
+    """Return what counts the calls that read a journal, or what was read of one just before."""
     count = Reading()
     original = Journal.reading
 
@@ -193,7 +194,15 @@ def reading_fixture(monkeypatch: pytest.MonkeyPatch) -> Reading:
             finally:
                 count.now -= 1
 
+    find = RecentHits.find
+
+    def found(self, ask):
+        hit = find(self, ask)
+        count.ever += hit is not None
+        return hit
+
     monkeypatch.setattr(Journal, "reading", reading)
+    monkeypatch.setattr(RecentHits, "find", found)
     return count
 
 

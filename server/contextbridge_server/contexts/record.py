@@ -145,6 +145,17 @@ class ContextRecord:
             binding = replace(binding, expires=now + binding.ttl)
         return replace(self, used=now, binding=binding)
 
+    def not_before(self, known: "ContextRecord") -> "ContextRecord":
+        """Return it, used and ending no earlier than is known of it.
+
+        Calls do not end in the order in which they began.
+        """
+        binding, other = self.binding, known.binding
+        is_same = binding and other and binding.upstream_id == other.upstream_id
+        if binding and other and is_same and binding.expires and other.expires:
+            binding = replace(binding, expires=max(binding.expires, other.expires))
+        return replace(self, used=max(self.used, known.used), binding=binding)
+
     def described(self, now: datetime, prices: PriceTable) -> pb.Context:
         """Return it as callers see it."""
         shown = pb.Context()

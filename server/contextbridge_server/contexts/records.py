@@ -434,7 +434,9 @@ class ContextRecords:
             *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, int(inlined)),
             *(turn.token if turn else "", sealed, self._max_turn_bytes),
         )
-        self._recent.replace(place, used)
+        known = self._recent.get(place)
+        if known is not None:
+            self._recent.replace(place, used.not_before(known))
         return None if done < 0 else bool(done)
 
     async def touch(self, place: Place, record: ContextRecord, now: datetime) -> bool:
