@@ -166,9 +166,7 @@ async def _services(
         generations, responses, settle = _journaled(
             settings,
             store=store,
-            contexts=NamedContexts(
-                records, _records(settings, store.watched), OwnerRecords(store), _now
-            ),
+            contexts=NamedContexts(records, OwnerRecords(store), _now),
             answers=OwnedAnswers(answers, ownership),
             tallies=tallies,
             tasks=tasks,

@@ -44,20 +44,14 @@ class NamedContexts:
 
     Args:
         records: The contexts.
-        read: The same, for reads that are watched.
         owners: Tell which of them an upstream id is a binding of.
         now: Tells the time, with its zone.
     """
 
     def __init__(
-        self,
-        records: ContextRecords,
-        read: ContextRecords,
-        owners: OwnerRecords,
-        now: Callable[[], datetime],
+        self, records: ContextRecords, owners: OwnerRecords, now: Callable[[], datetime]
     ) -> None:
         self._records = records
-        self._read = read
         self._owners = owners
         self._now = now
 
@@ -77,7 +71,7 @@ class NamedContexts:
         if not is_ours(context_id):
             return await self._of_upstream(context_id, asker, native=native)
         place = asker.place(context_id)
-        record = await self._read.load(place)
+        record = await self._records.recent(place)
         if record is None:
             raise not_found(context_id)
         return NamedContext(_content_of(record), record.is_session, record, (place.key("record"),))
@@ -86,7 +80,7 @@ class NamedContexts:
         resource = named_cached_content(name) if native else named_context(name)
         context_id = await self._owners.context_of(resource, asker.caller.tenant)
         place = asker.place(context_id)
-        record = await self._read.load(place) if context_id else None
+        record = await self._records.recent(place) if context_id else None
         keys = (owner_key(resource.key), place.key("record"))
         if record is None:
             # Letter by letter: two spellings of one name may as well count as two.
