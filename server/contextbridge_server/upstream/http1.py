@@ -217,8 +217,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request can be sent: both messages are whole, and both sides go on."""
-        return self._is_kept_alive and self._is_sent and not self._is_lost
+        """Whether another request can be sent: both messages are whole, and both sides go on.
+
+        A connection that is not read, because what waits on it was never taken, stays so.
+        """
+        is_whole = self._is_kept_alive and self._is_sent
+        return is_whole and not self._is_lost and not self._is_full
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import zlib
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from contextbridge_server.upstream.http1 import (
     SLICE_BYTES,
     BrokenCompressionError,
     ConnectError,
+    Connection,
     ConnectionLostError,
     Connections,
     Host,
@@ -311,6 +313,28 @@ async def test_upstream_is_read_no_faster_than_its_answer(talking):
         while sent == before:
             await connection.read()
         connections.give_back(connection)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_a_connection_is_not_used_again_where_what_waits_on_it_was_left(is_read):
+    """It is not read any more then, and the next answer would never come."""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(Connection, sock=ours)
+    asking_ = asyncio.create_task(connection.ask(HEAD, b""))
+    await asyncio.sleep(0)
+    body = b"x" * (2 * MAX_WAITING_BYTES)
+    # In one piece, as it comes from a sender that is faster than the reader.
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await asking_
+    assert connection.is_whole
+
+    if is_read:
+        assert await body_of(connection) == body
+
+    assert connection.is_reusable is is_read
+    connection.abort()
+    theirs.close()
 
 
 async def test_no_connection_is_told_apart_from_a_lost_one():
