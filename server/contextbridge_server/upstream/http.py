@@ -5,16 +5,15 @@ import ssl
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from contextbridge import v1 as pb
@@ -30,14 +29,13 @@ from .http1 import (
     ConnectionLostError,
     Connections,
     Host,
+    LateError,
     MalformedAnswerError,
     header_lines,
 )
 from .port import CallTerms, Chunk, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
-
-Result = TypeVar("Result")
 
 TRANSPORT_FAILURES: Mapping[type[Exception], tuple[Reason, str]] = {
     ConnectError: (pb.ERROR_REASON_UPSTREAM_CONNECT_FAILED, "No connection to upstream."),
@@ -59,7 +57,7 @@ TRANSPORT_FAILURES: Mapping[type[Exception], tuple[Reason, str]] = {
 Only a failure to connect may be repeated: after it nothing has been sent.
 """
 
-TRANSPORT_ERRORS = tuple(TRANSPORT_FAILURES)
+TRANSPORT_ERRORS: tuple[type[Exception], ...] = (*TRANSPORT_FAILURES, LateError)
 MAX_ERROR_BODY_BYTES = 64 * 1024
 DRAIN_TIMEOUT = timedelta(milliseconds=100)
 DONE = b"[DONE]"
@@ -135,14 +133,10 @@ class HttpUpstream:
 
     async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
         """Send a request and return the whole answer; failures are BridgeErrors."""
-        deadline = _from_now(self._options.response_timeout)
-        whole = self._whole(request, terms)
-        return await _until(deadline, pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT, whole)
-
-    async def _whole(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
-        answer = await self._begin(request, terms)
+        reason = pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT
+        answer = await self._begin(request, terms, self._options.response_timeout, reason)
         try:
-            body = await _read(answer, self._options.max_response_bytes)
+            body = await _read(answer, self._options.max_response_bytes, reason)
             return UpstreamAnswer(body, answer.headers)
         finally:
             self._connections.give_back(answer)
@@ -152,24 +146,21 @@ class HttpUpstream:
         self, request: UpstreamRequest, terms: CallTerms
     ) -> AsyncIterator[AsyncIterator[Sequence[Chunk]]]:
         """Send a request and iterate over its chunks, those of one read together."""
-        first_by = _from_now(self._options.first_event_timeout)
-        begun = self._begin(request, terms)
-        answer = await _until(first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT, begun)
+        reason = pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
+        answer = await self._begin(request, terms, self._options.first_event_timeout, reason)
         try:
-            async with aclosing(self._chunks(answer, first_by)) as chunks:
+            async with aclosing(self._chunks(answer)) as chunks:
                 yield chunks
             await _drain(answer)
         finally:
             self._connections.give_back(answer)
 
-    async def _chunks(
-        self, answer: Connection, first_by: float
-    ) -> AsyncGenerator[Sequence[Chunk], None]:
+    async def _chunks(self, answer: Connection) -> AsyncGenerator[Sequence[Chunk], None]:
         framing = Framing(self._options.max_event_bytes)
-        deadline, reason = first_by, pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
+        reason: Reason = pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
         is_open = True
         while is_open:
-            piece = await _until(deadline, reason, _piece(answer))
+            piece = await _piece(answer, reason)
             is_open = bool(piece)
             payloads = framing.feed(piece) if is_open else framing.finish()
             batch, ending = _decode(payloads, answer.headers)
@@ -182,30 +173,45 @@ class HttpUpstream:
             if isinstance(ending, BridgeError):
                 raise ending
             if reason == pb.ERROR_REASON_UPSTREAM_IDLE_TIMEOUT:
-                deadline = _from_now(self._options.idle_timeout)
+                answer.deadline = _from_now(self._options.idle_timeout)
 
-    async def _begin(self, request: UpstreamRequest, terms: CallTerms) -> Connection:
-        """Send a request; return the connection whose answer is one of success."""
+    async def _begin(
+        self, request: UpstreamRequest, terms: CallTerms, wait: timedelta, late: Reason
+    ) -> Connection:
+        """Send a request; return the connection whose answer is one of success.
+
+        Args:
+            request: What is sent.
+            terms: Whose call it is.
+            wait: How long the answer is waited for from now on, beyond the return too.
+            late: The reason where that is not enough.
+        """
+        deadline = _from_now(wait)
         head = self._head(request, terms)
-        connection = self._connections.idle() or await self._connect()
+        connection = self._connections.idle() or await self._connect(deadline, late)
+        connection.deadline = deadline
         try:
             await connection.ask(head, request.body)
-            await _raise_for_failure(connection)
+            await _raise_for_failure(connection, late)
         except TRANSPORT_ERRORS as error:
             self._connections.give_back(connection)
-            raise _transport_failure(error) from error
+            raise _transport_failure(error, late) from error
         except BaseException:
             self._connections.give_back(connection)
             raise
         return connection
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, deadline: float, late: Reason) -> Connection:
         by = _from_now(self._options.connect_timeout)
-        connecting = self._connections.connect()
+        if by < deadline:
+            deadline, late = by, pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT
         try:
-            return await _until(by, pb.ERROR_REASON_UPSTREAM_CONNECT_TIMEOUT, connecting)
+            async with asyncio.timeout_at(deadline):
+                return await self._connections.connect()
         except ConnectError as error:
-            raise _transport_failure(error) from error
+            raise _transport_failure(error, late) from error
+        except TimeoutError as error:
+            raise _timeout(late) from error
 
     def _head(self, request: UpstreamRequest, terms: CallTerms) -> bytes:
         return b"".join(
@@ -254,18 +260,18 @@ def _decode(
     return chunks, None
 
 
-async def _raise_for_failure(answer: Connection) -> None:
+async def _raise_for_failure(answer: Connection, late: Reason) -> None:
     if answer.status not in SUCCESS:
-        body = await _read(answer, MAX_ERROR_BODY_BYTES, cut=True)
+        body = await _read(answer, MAX_ERROR_BODY_BYTES, late, cut=True)
         raise failure_of_answer(answer.status, answer.headers, body)
     if answer.headers.get("content-type", "").startswith("text/html"):
         raise malformed("it is HTML")
 
 
-async def _read(answer: Connection, limit_bytes: int, *, cut: bool = False) -> bytes:
+async def _read(answer: Connection, limit_bytes: int, late: Reason, *, cut: bool = False) -> bytes:
     """Read a body up to a limit; past it, cut it or raise UPSTREAM_RESPONSE_TOO_LARGE."""
     body = b""
-    while piece := await _piece(answer):
+    while piece := await _piece(answer, late):
         body = body + piece if body else piece
         if len(body) > limit_bytes:
             if cut:
@@ -274,39 +280,32 @@ async def _read(answer: Connection, limit_bytes: int, *, cut: bool = False) -> b
     return body
 
 
-async def _piece(answer: Connection) -> bytes:
+async def _piece(answer: Connection, late: Reason) -> bytes:
     try:
         return await answer.read()
     except TRANSPORT_ERRORS as error:
-        raise _transport_failure(error) from error
+        raise _transport_failure(error, late) from error
 
 
 async def _drain(answer: Connection) -> None:
     """Read the last bytes of a finished body, so that its connection can be used again."""
     if answer.is_whole:
         return
-    try:
-        async with asyncio.timeout(DRAIN_TIMEOUT.total_seconds()):
-            while await _piece(answer):
-                pass
-    except (TimeoutError, BridgeError):
-        # The answer is whole; the connection is closed instead.
-        return
+    answer.deadline = _from_now(DRAIN_TIMEOUT)
+    # The answer is whole; where the connection is not, it is closed instead.
+    with suppress(*TRANSPORT_ERRORS):
+        while await answer.read():
+            pass
 
 
-def _transport_failure(error: Exception) -> BridgeError:
+def _transport_failure(error: Exception, late: Reason) -> BridgeError:
+    if isinstance(error, LateError):
+        return _timeout(late)
     return BridgeError(*TRANSPORT_FAILURES[type(error)])
 
 
-async def _until(deadline: float, reason: Reason, awaited: Awaitable[Result]) -> Result:
-    """Await something; give up at a moment of the loop's clock, with a reason."""
-    try:
-        async with asyncio.timeout_at(deadline) as timeout:
-            return await awaited
-    except TimeoutError as error:
-        if not timeout.expired():
-            raise
-        raise BridgeError(reason, TIMEOUTS[reason]) from error
+def _timeout(reason: Reason) -> BridgeError:
+    return BridgeError(reason, TIMEOUTS[reason])
 
 
 TIMEOUTS: Mapping[Reason, str] = {

@@ -6,6 +6,7 @@ connection received, everything that waits at once (ADR 27).
 """
 
 import asyncio
+import math
 import socket
 import ssl
 import zlib
@@ -26,6 +27,8 @@ SLICE_BYTES = 256 * 1024
 """A larger body is sent piece by piece, so that other calls get their turns in between."""
 KEPT_SECONDS = 15.0
 """How long an idle connection is kept; upstreams close theirs after about a minute."""
+LOOK_SECONDS = 0.1
+"""How much later than its deadline a wait may end."""
 FALL_BACK_SECONDS = 0.25
 """How long an address is tried before the next one is tried beside it (RFC 8305)."""
 PIECE_BYTES = 64 * 1024
@@ -47,6 +50,10 @@ class ConnectError(Exception):
 
 class ConnectionLostError(Exception):
     """The connection broke before the answer was whole."""
+
+
+class LateError(Exception):
+    """The connection's deadline passed before anything came."""
 
 
 class MalformedAnswerError(Exception):
@@ -79,6 +86,9 @@ class Connection(asyncio.Protocol):
         status: The answer's HTTP status.
         headers: Its headers, names in lower case; a repeated one's values are joined by commas.
         is_whole: The answer has been received to its end.
+        deadline: When waiting for upstream ends, by the loop's clock; for an idle connection, when
+            it is closed. The user of the connection sets it.
+        is_idle: Nobody uses the connection.
     """
 
     __slots__ = (
@@ -88,6 +98,7 @@ class Connection(asyncio.Protocol):
         "_inflater",
         "_is_full",
         "_is_kept_alive",
+        "_is_late",
         "_is_lost",
         "_is_sent",
         "_may_write",
@@ -96,8 +107,9 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "_waiting_bytes",
+        "deadline",
         "headers",
-        "idle_since",
+        "is_idle",
         "is_whole",
         "status",
     )
@@ -107,10 +119,12 @@ class Connection(asyncio.Protocol):
         self._is_lost = False
         self._may_write = True
         self._waiter: asyncio.Future[None] | None = None
+        self._is_late = False
         self._parser: Any = httptools.HttpResponseParser(self)
         self._begin()
         self.is_whole = True
-        self.idle_since = 0.0
+        self.is_idle = False
+        self.deadline = math.inf
 
     def _begin(self) -> None:
         self._error: Exception | None = None
@@ -133,6 +147,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             ConnectionLostError: The connection broke.
+            LateError: The deadline passed.
             MalformedAnswerError: What came is no HTTP.
         """
         self._begin()
@@ -173,6 +188,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             ConnectionLostError: The connection broke before the end.
+            LateError: The deadline passed before anything came.
             MalformedAnswerError: What came is no HTTP.
             BrokenCompressionError: What came cannot be decompressed.
         """
@@ -205,11 +221,14 @@ class Connection(asyncio.Protocol):
 
     async def _news(self) -> None:
         """Wait until something has happened to the connection."""
+        self._is_late = False
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+        if self._is_late:
+            raise LateError
 
     def _tell(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -228,6 +247,14 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether the connection was not lost, by what is known."""
         return not self._is_lost
+
+    def end_wait(self) -> None:
+        """Tell who waits that the deadline has passed; close a connection that nobody uses."""
+        if self.is_idle:
+            self.abort()
+        elif self._waiter is not None:
+            self._is_late = True
+            self._tell()
 
     def abort(self) -> None:
         """Close the connection at once; upstream learns that nobody reads on."""
@@ -374,6 +401,7 @@ class Connections:
     """The connections to one host. Open it with `async with`.
 
     Their number follows that of the requests at once, which the caller bounds.
+    One timer looks after the deadlines of all: each wait costs nothing, and ends a little late.
 
     Args:
         host: Where they lead.
@@ -381,13 +409,14 @@ class Connections:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._open: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def aclose(self) -> None:
         """Close idle connections; those in use close when they are given back."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
@@ -403,6 +432,7 @@ class Connections:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
+                connection.is_idle = False
                 return connection
         return None
 
@@ -415,7 +445,11 @@ class Connections:
         # It outlives the call for which it is made, and would keep alive what the call's context
         # variables hold.
         connecting = asyncio.create_task(self._connect(), context=Context())
-        return await connecting
+        connection = await connecting
+        self._open.add(connection)
+        if self._looking is None:
+            self._look_later()
+        return connection
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -446,22 +480,25 @@ class Connections:
         if not connection.is_reusable:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.deadline = asyncio.get_running_loop().time() + KEPT_SECONDS
+        connection.is_idle = True
         self._idle.append(connection)
-        if self._sweeping is None:
-            self._sweeping = loop.call_later(KEPT_SECONDS, self._sweep)
 
-    def _sweep(self) -> None:
-        """Close what has been idle for long; the longest idle are first."""
-        loop = asyncio.get_running_loop()
-        long_ago = loop.time() - KEPT_SECONDS
-        kept = [each for each in self._idle if each.idle_since > long_ago and each.is_open]
-        for connection in self._idle:
-            if connection.idle_since <= long_ago:
-                connection.abort()
-        self._idle = kept
-        self._sweeping = loop.call_later(KEPT_SECONDS, self._sweep) if kept else None
+    def _look_later(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """End waits that are late, and forget connections that are closed."""
+        now = asyncio.get_running_loop().time()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            connection.end_wait()
+        closed = [each for each in self._open if not each.is_open]
+        if closed:
+            self._open.difference_update(closed)
+            self._idle = [each for each in self._idle if each.is_open]
+        self._looking = None
+        if self._open:
+            self._look_later()
 
 
 def header_lines(headers: Sequence[tuple[str, str]]) -> bytes:
