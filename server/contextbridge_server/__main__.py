@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 import uvloop
 from pydantic import ValidationError
 
+from .allocator import keep_one_arena
 from .emulator import emulator_command
 from .lifecycle import serve
 from .settings import Settings, load, problems
@@ -39,6 +40,7 @@ def main() -> None:
 def run_serve(arguments: Sequence[str]) -> int:
     """Serve until a signal comes."""
     settings = _settings(arguments)
+    keep_one_arena()
     try:
         with logs.logging_to_stdout(settings.log_level, settings.log_format):
             uvloop.run(serve(_server(settings)))

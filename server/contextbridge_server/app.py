@@ -1,5 +1,6 @@
 """The composition root: settings in, a running server out. Everything is built here, once."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from .generations.production import Terms
 from .generations.recent import RecentHits
 from .generations.stored_journals import StoredJournals
 from .generations.tallies import Tallies
-from .memory import giving_back, keep_one_arena
+from .memory import giving_back
 from .rpc.cached_content_service import CachedContentServicer
 from .rpc.context_service import ContextServicer
 from .rpc.credentials import TlsFiles
@@ -112,7 +113,9 @@ async def serving(
         ValueError: The callers file, the prices file or the file of encryption keys is wrong.
         RuntimeError: The address cannot be bound, or the store cannot be used.
     """
-    keep_one_arena()
+    # The loop would note each asynchronous generator, to close it at its own end; ours are closed
+    # where they are used, and a call has many (ADR 28).
+    sys.set_asyncgen_hooks(firstiter=None)
     admission = Admission(settings.max_concurrent_calls)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(giving_back(lambda: admission.open))

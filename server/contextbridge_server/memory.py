@@ -1,17 +1,14 @@
 """Gives memory back to the system once a burst of calls is over.
 
 Cycles wait for a collection, which counts objects made and not memory held, and the C library keeps
-what was freed. What stays all the same is Python's own: a megabyte is kept for each small object
-that is left in it, and free lists keep a few hundred of those (ADR 28).
+what was freed.
 """
 
 import asyncio
-import ctypes
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
+from .allocator import give_back
 from .upstream.http1 import KEPT_SECONDS
 
 LOOK_SECONDS = 2.0
@@ -19,8 +16,6 @@ BURST = 100
 """Calls open at once that are worth tidying up after."""
 QUIET_SHARE = 0.1
 """Of a burst's calls; that few left, and it is over."""
-M_ARENA_MAX = -8
-"""A parameter of glibc's mallopt()."""
 
 
 @asynccontextmanager
@@ -50,25 +45,3 @@ async def _look(count_open: Callable[[], int]) -> None:
             # Idle connections to upstream are kept for longer than the calls.
             await asyncio.sleep(2 * KEPT_SECONDS + LOOK_SECONDS)
             give_back()
-
-
-def give_back() -> None:
-    """Collect garbage and return free memory; takes some tens of milliseconds."""
-    gc.collect()
-    trim = getattr(_c_library(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def keep_one_arena() -> None:
-    """Let all threads share one arena of the C library's, where each would keep its own.
-
-    gRPC has a dozen threads, and what one of them frees, no other can use.
-    """
-    option = getattr(_c_library(), "mallopt", None)
-    if option is not None:
-        option(M_ARENA_MAX, 1)
-
-
-def _c_library() -> Any:
-    return ctypes.CDLL(None)

@@ -17,6 +17,7 @@ import uvloop
 
 from contextbridge._version import __version__
 
+from .allocator import keep_one_arena
 from .app import serving
 from .lifecycle import stopped_by_signals
 from .shared import Brief
@@ -28,6 +29,7 @@ FAILED = 2
 
 def main() -> int:
     """Serve as the supervisor says; return the exit code."""
+    keep_one_arena()
     supervisor = socket.socket(fileno=sys.stdin.fileno())
     with supervisor.makefile("rb") as told:
         line = told.readline()

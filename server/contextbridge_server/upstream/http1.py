@@ -492,9 +492,9 @@ class Connections:
         now = asyncio.get_running_loop().time()
         for connection in [each for each in self._open if each.deadline <= now]:
             connection.end_wait()
-        closed = [each for each in self._open if not each.is_open]
-        if closed:
-            self._open.difference_update(closed)
+        if not all(each.is_open for each in self._open):
+            # Anew: a set from which much was taken stays as large as it was.
+            self._open = {each for each in self._open if each.is_open}
             self._idle = [each for each in self._idle if each.is_open]
         self._looking = None
         if self._open:
