@@ -37,9 +37,11 @@ COPY --from=build --chown=65532:65532 /build/data /var/lib/contextbridge
 
 # A container's loopback reaches nobody. Beyond loopback the server starts only with callers and
 # TLS, or with --insecure.
+# With PYTHONMALLOC memory goes back after a burst of calls, for a little of the speed (ADR 28).
 ENV PATH=/opt/contextbridge/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    PYTHONMALLOC=malloc \
     GRPC_ENABLE_FORK_SUPPORT=0 \
     CONTEXTBRIDGE_LISTEN=0.0.0.0:50051 \
     CONTEXTBRIDGE_DATA_DIR=/var/lib/contextbridge

@@ -27,6 +27,8 @@ BOTH = f"{SERVER_CORE},{OTHER_CORE}"
 
 TUNED = {"GRPC_EXPERIMENTS": "-event_engine_listener", "GRPC_ENABLE_FORK_SUPPORT": "0"}
 """What the bridge sets for gRPC before it loads it."""
+RECOMMENDED = {"PYTHONMALLOC": "malloc"}
+"""What the image sets, and the guide asks of others who run the bridge."""
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def bridge(
     cores: str = str(SERVER_CORE),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Run the bridge in front of a gateway, as it is by default."""
+    """Run the bridge in front of a gateway, as the image does: with the settings' defaults."""
     command = [str(BRIDGE), "serve", "--listen", "127.0.0.1:0", "--upstream", gateway]
     command += ["--upstream-api-key", "sk-bench", "--workers", str(workers)]
     command += ["--data-dir", str(folder / name), *options]
@@ -87,7 +89,7 @@ def bridge(
         cores=cores,
         log=folder / f"{name}.log",
         ready=_started,
-        environment=environment,
+        environment={**RECOMMENDED, **(environment or {})},
     ) as process:
         yield process
 

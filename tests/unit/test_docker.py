@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ByteSize, TypeAdapter
 
+import servers
 from contextbridge._version import __version__
 from contextbridge_server.callers import read_callers
 from contextbridge_server.contexts.prices import read_prices
@@ -92,6 +93,13 @@ def test_the_final_stage_installs_nothing() -> None:
     _, final = stages()
 
     assert "RUN" not in dict(instructions(final))
+
+
+def test_the_image_sets_what_the_benchmarks_measure_with() -> None:
+    _, final = stages()
+
+    for name, value in servers.RECOMMENDED.items():
+        assert f"{name}={value}" in dict(instructions(final))["ENV"].split()
 
 
 def test_the_image_holds_no_secret() -> None:

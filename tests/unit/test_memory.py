@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import sys
 
 import pytest
 
 from contextbridge_server import memory
+from contextbridge_server.allocator import give_back
 from contextbridge_server.memory import BURST, giving_back
 
 
@@ -63,6 +65,20 @@ def test_giving_back_collects_cycles():
     count = sum(isinstance(each, Node) for each in gc.get_objects())
     del node
 
-    memory.give_back()
+    give_back()
 
     assert sum(isinstance(each, Node) for each in gc.get_objects()) == count - 1
+
+
+def test_giving_back_lets_go_of_names_that_attributes_were_asked_for_by():
+    class Node:
+        color = "red"
+
+    # As C code makes it, for one question.
+    name = "colors"[:-1]
+    references = sys.getrefcount(name)
+    assert getattr(Node, name) == "red"
+
+    give_back()
+
+    assert sys.getrefcount(name) == references

@@ -1,11 +1,11 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 import guard
 
-BASELINE = {
-    "chat": {"ratio": 2.0, "margin": 0.1},
-    "stream": {"ratio": 0.5, "margin": 0.2},
-}
+MARGINS = {"chat": {"margin": 0.1}, "stream": {"margin": 0.2}}
 
 
 def rounds(*bridge_chat):
@@ -17,8 +17,11 @@ def rounds(*bridge_chat):
             "bridge/chat": both(chat),
             "bridge/stream": both(1000),
             "bridge/hit": both(100),
-            "floor/chat": both(200),
-            "floor/stream": both(2000),
+            "before/chat": both(200),
+            "before/stream": both(2000),
+            "before/hit": both(200),
+            "floor/chat": both(50),
+            "floor/stream": both(500),
         }
         for chat in bridge_chat
     ]
@@ -27,7 +30,7 @@ def rounds(*bridge_chat):
 def regressions(*runs):
     left = iter(runs)
     said = []
-    found = guard.regressions(BASELINE, lambda: next(left), said.append)
+    found = guard.regressions(MARGINS, lambda: next(left), said.append)
     return found, len(said)
 
 
@@ -41,53 +44,66 @@ def test_a_run_is_the_median_of_its_rounds():
 
 
 def test_a_run_can_be_told_by_the_clock():
-    assert guard.run_of(rounds(400, 400), "wall")["chat"] == 2
+    assert guard.run_of(rounds(400, 400), figure="wall")["chat"] == 2
+
+
+def test_a_run_can_be_told_beside_the_floor_which_has_no_cache_to_hit():
+    assert guard.run_of(rounds(400), "floor") == {"chat": 8, "stream": 2, "hit": 2}
 
 
 def test_the_margin_follows_from_how_far_runs_of_one_build_deviate():
-    runs = [guard.run_of(rounds(cpu)) for cpu in (360, 400, 440)]
-    baseline = guard.baseline_of(runs, runs)
-    assert baseline["chat"]["ratio"] == 2
-    assert baseline["chat"]["margin"] == pytest.approx(4 * 1.4826 * 0.1, abs=0.001)
+    runs = [{"chat": cost, "stream": 1.0, "hit": 1.0} for cost in (0.9, 1.0, 1.1)]
+    found = guard.margins_of(runs, runs)
+    assert found["chat"]["margin"] == pytest.approx(4 * 1.4826 * 0.1, abs=0.001)
+    assert found["stream"]["margin"] == guard.LEAST_MARGIN
 
 
 def test_one_disturbed_run_does_not_widen_the_margin():
-    runs = [guard.run_of(rounds(cpu)) for cpu in (396, 400, 404, 400, 900)]
-    baseline = guard.baseline_of(runs, runs)
-    assert baseline["chat"]["margin"] == guard.LEAST_MARGIN
-    assert baseline["chat"]["farthest"] == 1.25
-
-
-def test_the_margin_is_never_less_than_the_least():
-    runs = [guard.run_of(rounds(400)) for _ in range(3)]
-    assert guard.baseline_of(runs, runs)["chat"]["margin"] == guard.LEAST_MARGIN
+    costs = (0.99, 1.0, 1.01, 1.0, 1.5)
+    runs = [{"chat": cost, "stream": 1.0, "hit": 1.0} for cost in costs]
+    found = guard.margins_of(runs, runs)
+    assert found["chat"]["margin"] == guard.LEAST_MARGIN
+    assert found["chat"]["farthest"] == 0.5
 
 
 def test_what_costs_as_much_as_it_did_passes_at_once():
-    assert regressions({"chat": 2.0, "stream": 0.5}) == (set(), 1)
+    assert regressions({"chat": 1.0, "stream": 1.0}) == (set(), 1)
 
 
 def test_what_costs_less_passes():
-    assert regressions({"chat": 1.0, "stream": 0.1}) == (set(), 1)
+    assert regressions({"chat": 0.5, "stream": 0.2}) == (set(), 1)
 
 
 def test_what_is_within_its_margin_passes():
-    assert regressions({"chat": 2.19, "stream": 0.59}) == (set(), 1)
+    assert regressions({"chat": 1.09, "stream": 1.19}) == (set(), 1)
 
 
 def test_what_is_beyond_its_margin_in_every_run_is_a_regression():
-    assert regressions(*[{"chat": 2.3, "stream": 0.5}] * 3) == ({"chat"}, 3)
+    assert regressions(*[{"chat": 1.15, "stream": 1.0}] * 3) == ({"chat"}, 3)
 
 
 def test_what_is_beyond_its_margin_once_is_noise():
-    assert regressions({"chat": 2.3, "stream": 0.5}, {"chat": 2.0, "stream": 0.5}) == (set(), 2)
+    assert regressions({"chat": 1.15, "stream": 1.0}, {"chat": 1.0, "stream": 1.0}) == (set(), 2)
 
 
 def test_two_workloads_that_are_beyond_in_turn_are_noise():
-    assert regressions({"chat": 2.3, "stream": 0.5}, {"chat": 2.0, "stream": 0.7}) == (set(), 2)
+    assert regressions({"chat": 1.15, "stream": 1.0}, {"chat": 1.0, "stream": 1.4}) == (set(), 2)
 
 
 def test_a_run_is_told_with_its_distance_and_its_margin():
-    assert guard.told({"chat": BASELINE["chat"]}, {"chat": 2.1}) == (
-        "chat 2.10 of the floor's CPU time (+5.0%, margin 10.0%)"
+    assert guard.told({"chat": MARGINS["chat"]}, {"chat": 1.05}) == (
+        "CPU time of a call, to before: chat +5.0% (margin 10.0%)"
     )
+
+
+def test_the_build_before_is_the_one_that_is_committed(tmp_path, monkeypatch):
+    monkeypatch.setattr(guard, "BRIDGE", Path(sys.executable))
+    sources = guard.unpack("HEAD", tmp_path)
+    assert (sources / "server/contextbridge_server/__init__.py").exists()
+    assert str(sources) in guard.environment_of(sources)["PYTHONPATH"]
+
+
+def test_a_build_is_not_compared_with_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(guard, "BRIDGE", Path(sys.executable))
+    with pytest.raises(RuntimeError, match="Python takes the build from"):
+        guard.environment_of(tmp_path)

@@ -18,6 +18,7 @@ from contextbridge_server.upstream.http1 import (
     ConnectionLostError,
     Connections,
     Host,
+    LateError,
     MalformedAnswerError,
     header_lines,
 )
@@ -355,6 +356,71 @@ async def test_idle_connections_are_closed_after_a_while(talking, monkeypatch):
 
         await upstream.closed.wait()
         assert connections.idle() is None
+
+
+NOTHING = b""
+A_PIECE = HELLO[:-2]
+
+
+def soon():
+    return asyncio.get_running_loop().time() + 0.05
+
+
+async def test_an_answer_that_does_not_begin_by_the_deadline_is_late(talking):
+    async with talking(NOTHING, HELLO) as (_, connections):
+        connection = await connections.connect()
+        connection.deadline = soon()
+        with pytest.raises(LateError):
+            await connection.ask(HEAD, b"")
+
+        connections.give_back(connection)
+        assert not connection.is_open
+
+
+async def test_a_piece_that_does_not_come_by_the_deadline_is_late(talking):
+    async with talking(A_PIECE, HELLO) as (_, connections):
+        connection = await asked(connections)
+        assert await connection.read() == b"hel"
+        connection.deadline = soon()
+        with pytest.raises(LateError):
+            await connection.read()
+
+
+async def test_a_deadline_that_is_put_off_is_not_kept(talking):
+    async def in_a_while(writer):
+        await asyncio.sleep(3 * http1.LOOK_SECONDS)
+        writer.write(HELLO)
+
+    async with talking(in_a_while) as (_, connections):
+        connection = await connections.connect()
+        connection.deadline = soon()
+        asking = asyncio.create_task(connection.ask(HEAD, b""))
+        await asyncio.sleep(0)
+        connection.deadline += 3600
+        await asking
+
+        assert await body_of(connection) == b"hello"
+
+
+async def test_a_deadline_that_passes_while_nobody_waits_ends_nothing(talking):
+    async with talking(HELLO) as (_, connections):
+        connection = await asked(connections)
+        connection.deadline = soon()
+        await asyncio.sleep(0.05 + 3 * http1.LOOK_SECONDS)
+
+        assert await body_of(connection) == b"hello"
+
+
+async def test_an_idle_connection_that_is_used_again_has_its_users_deadline(talking, monkeypatch):
+    monkeypatch.setattr(http1, "KEPT_SECONDS", 0.05)
+    async with talking(HELLO, HELLO) as (_, connections):
+        connection = await asked(connections)
+        await body_of(connection)
+        connections.give_back(connection)
+
+        assert connections.idle() is connection
+        await asyncio.sleep(0.05 + 3 * http1.LOOK_SECONDS)
+        assert connection.is_open
 
 
 @pytest.mark.parametrize("value", ["a\r\nHost: b", "a\nb", "a\rb"])
