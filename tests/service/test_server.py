@@ -239,6 +239,16 @@ def is_running(pid):
     return fields[2] != "Z"
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has it")
+def test_grpcs_threads_give_way_to_the_event_loop(serving_process):
+    with serving_process("--upstream", "emulator", "--workers", "1") as (pid, _):
+        threads = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+        policies = {thread: os.sched_getscheduler(thread) for thread in threads}
+
+    assert policies[pid] == os.SCHED_OTHER
+    assert os.SCHED_BATCH in policies.values()
+
+
 async def test_a_unix_socket_can_be_listened_on(emulator, bridge, tmp_path, generate_request):
     async with bridge(emulator.url, listen=f"unix:{tmp_path}/bridge.sock") as channel:
         answer = await pb.GeminiServiceStub(channel).GenerateContent(generate_request())

@@ -147,15 +147,15 @@ def _threads_give_way() -> Iterator[None]:
     a unary call. Afterwards it finds all that have completed while the loop was busy (ADR 28).
     """
     # Whoever runs us otherwise knows why, and where it is not to be had nothing is lost.
-    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        yield
-        return
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    gives_way = False
+    with suppress(AttributeError, OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            gives_way = True
     try:
         yield
     finally:
-        with suppress(OSError):
+        if gives_way:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 

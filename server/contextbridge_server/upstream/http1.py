@@ -489,9 +489,6 @@ class Connections:
 
     def _look(self) -> None:
         """End waits that are late, and forget connections that are closed."""
-        now = asyncio.get_running_loop().time()
-        for connection in [each for each in self._open if each.deadline <= now]:
-            connection.end_wait()
         if not all(each.is_open for each in self._open):
             # Anew: a set from which much was taken stays as large as it was.
             self._open = {each for each in self._open if each.is_open}
@@ -499,6 +496,9 @@ class Connections:
         self._looking = None
         if self._open:
             self._look_later()
+        now = asyncio.get_running_loop().time()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            connection.end_wait()
 
 
 def header_lines(headers: Sequence[tuple[str, str]]) -> bytes:
