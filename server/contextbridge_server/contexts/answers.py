@@ -1,6 +1,6 @@
 """Answers that upstream begins to a prompt, straight or from a context."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -9,12 +9,12 @@ from contextbridge import v1 as pb
 
 from ..translate.prompt import Prompt
 from ..upstream.objects import ask_for_object
-from ..upstream.port import CallTerms, Chunk, Upstream, UpstreamRequest
+from ..upstream.port import Batch, CallTerms, Chunk, Upstream, UpstreamRequest
 from .asker import Asker
 
 Told = TypeVar("Told")
 Value = TypeVar("Value")
-Batches: TypeAlias = AsyncIterator[Sequence[Chunk]]
+Batches: TypeAlias = AsyncIterator[Batch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,7 @@ async def begin_stream(
     return await stack.enter_async_context(aclosing(_rejoined(first, batches)))
 
 
-async def _rejoined(
-    first: Sequence[Chunk] | None, rest: Batches
-) -> AsyncGenerator[Sequence[Chunk], None]:
+async def _rejoined(first: Batch | None, rest: Batches) -> AsyncGenerator[Batch, None]:
     if first is not None:
         yield first
     async for batch in rest:

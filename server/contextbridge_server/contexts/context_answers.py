@@ -1,11 +1,11 @@
 """Answers from contexts of ours, healed, and from upstream's own ids, as they are."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from ..translate.prompt import Prompt
 from ..upstream.objects import ask_for_object
-from ..upstream.port import Chunk, Upstream
+from ..upstream.port import Batch, Upstream
 from .answers import Answer, Batches, StraightAnswers, Tell, Told, begin_stream
 from .asker import Asker
 from .healing import ContextUse, Healer
@@ -78,7 +78,7 @@ class ContextAnswers:
         return record
 
 
-async def _watched(batches: Batches, use: ContextUse) -> AsyncGenerator[Sequence[Chunk], None]:
+async def _watched(batches: Batches, use: ContextUse) -> AsyncGenerator[Batch, None]:
     async for batch in batches:
         use.read(batch)
         yield batch

@@ -7,7 +7,7 @@ inline with the call.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from ..store.patience import patiently, waits
 from ..telemetry import names
 from ..translate.prompt import Bound, Inline, Prompt
 from ..translate.turns import AnswerReader, messages_asked
-from ..upstream.port import Chunk, UpstreamRequest
+from ..upstream.port import Batch, UpstreamRequest, each_chunk
 from .asker import Asker
 from .bindings import GONE, Bindings, may_go_inline
 from .ownership import Ownership
@@ -116,10 +116,10 @@ class ContextUse:
             await self._renew()
         return await self._send_behind_prefix(send)
 
-    def read(self, batch: Iterable[Chunk]) -> None:
+    def read(self, batch: Batch) -> None:
         """Take what upstream answers, for a session's turn."""
         if self._turn_token is not None:
-            self._answer.read(batch)
+            self._answer.read(each_chunk(batch))
 
     @property
     def outcome(self) -> pb.ContextOutcome:

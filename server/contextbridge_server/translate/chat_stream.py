@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Chunk, LastBatch
+from ..upstream.port import Batch, Chunk, LastBatch, Repeated
 from .chat_answer import FINISH_REASONS, KEPT_FINISH_REASONS
 from .chat_messages import logprobs_of, reasoning_of
 from .generation_request import bypassed_cache
 from .json_values import Json, Reader, text_of
-from .text_runs import ChatRun, chat_run
+from .text_runs import ChatRun, chat_run, kind_at
 from .times import timestamp_of_seconds
 from .usage import estimated_usage, usage_of_chat
 
@@ -54,7 +54,7 @@ class ChatStreamDecoder:
         self._extra: Json = {}
         self._run: ChatRun | None = None
 
-    def decode(self, batch: Sequence[Chunk]) -> Iterator[Event]:
+    def decode(self, batch: Batch) -> Iterator[Event]:
         """Yield the events of the chunks that arrived together.
 
         Raises:
@@ -63,10 +63,12 @@ class ChatStreamDecoder:
         self._is_marked = self._is_marked or isinstance(batch, LastBatch)
         failure: BridgeError | None = None
         try:
-            for chunk in batch:
-                if not self._goes_on(chunk):
-                    yield from self._chunk(Reader(chunk, "chunk"))
-                    self._run = chat_run(chunk)
+            for item in batch:
+                if not isinstance(item, Repeated):
+                    yield from self._next(item)
+                elif not self._go_on(item):
+                    for chunk in item.chunks():
+                        yield from self._next(chunk)
         except BridgeError as error:
             failure = error
         for index in list(self._folding):
@@ -115,17 +117,29 @@ class ChatStreamDecoder:
         """Yield nothing: no event is held from one batch to the next."""
         yield from ()
 
-    def _goes_on(self, chunk: Chunk) -> bool:
-        """Take a chunk that goes on with the text before and says nothing else; most are so."""
+    def _next(self, chunk: Chunk) -> Iterator[Event]:
+        # Most go on with the text before and say nothing else.
         found = self._run.text_of(chunk) if self._run is not None else None
-        if self._run is None or found is None:
+        if self._run is None or found is None or not self._fold(self._run, found[0], found[1:]):
+            yield from self._chunk(Reader(chunk, "chunk"))
+            self._run = chat_run(chunk)
+
+    def _go_on(self, repeated: Repeated) -> bool:
+        """Take chunks that repeat the one before, if that says nothing but a text."""
+        kind = kind_at(repeated.path)
+        if self._run is None or kind is None:
             return False
-        kind, text = found
-        folding = self._folding.setdefault(self._run.index, (kind, [], []))
+        return self._fold(self._run, kind, repeated.texts)
+
+    def _fold(self, run: ChatRun, kind: str, texts: Sequence[str]) -> bool:
+        """Add texts to what is being folded; False where it is of another kind."""
+        folding = self._folding.setdefault(run.index, (kind, [], []))
         if folding[0] != kind:
             return False
-        folding[1].append(text)
-        self._text_bytes += len(text) if text.isascii() else len(text.encode())
+        folding[1].extend(texts)
+        self._text_bytes += sum(
+            len(text) if text.isascii() else len(text.encode()) for text in texts
+        )
         return True
 
     def _chunk(self, reader: Reader) -> Iterator[Event]:

@@ -1,11 +1,11 @@
 """Gemini-native answers as GenerateContentResponse, whole and streamed (wire.md B.4)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Chunk
+from ..upstream.port import Batch
 from .gemini_json import from_json
 from .generation_request import bypassed_cache
 from .json_values import Json
@@ -71,7 +71,7 @@ class GeminiStreamDecoder:
         self._is_cut_short = False
         self._blocked = False
 
-    def decode(self, batch: Sequence[Chunk]) -> Iterator[pb.GenerateContentResponse]:
+    def decode(self, batch: Batch) -> Iterator[pb.GenerateContentResponse]:
         """Yield the messages of the chunks that arrived together.
 
         Raises:

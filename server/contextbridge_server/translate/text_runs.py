@@ -5,15 +5,18 @@ belongs. Recognizing that costs a comparison of members; reading a chunk anew co
 much. What is recognized here must mean the same when it is read anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..upstream.port import Chunk
+from ..upstream.port import Batch, Chunk, Path, Repeated, each_chunk
 from .json_values import Json
 
 KINDS = {"content": "content", "reasoning_content": "reasoning"}
 """Kinds of events by the one member that a delta of mere text has."""
+
+GEMINI_TEXT: Path = ("candidates", 0, "content", "parts", 0, "text")
+"""Where Gemini's chunks have their text."""
 
 Text: TypeAlias = tuple[str, str]
 """A kind of event, and what it adds."""
@@ -59,6 +62,12 @@ def chat_run(chunk: Chunk) -> ChatRun | None:
     return ChatRun(head, others, index)
 
 
+def kind_at(path: Path) -> str | None:
+    """Return the kind of event that a text in a chunk's first choice makes, by where it is."""
+    *where, name = path
+    return KINDS.get(str(name)) if where == ["choices", 0, "delta"] else None
+
+
 def _only(items: object) -> Json | None:
     """Return the one object of an array; None where it is no such array."""
     if type(items) is list and len(items) == 1 and type(items[0]) is dict:
@@ -75,7 +84,7 @@ def _text_of(choice: Json) -> Text | None:
     return (kind, text) if kind is not None and type(text) is str and text else None
 
 
-def joined(batch: Sequence[Chunk]) -> list[Chunk]:
+def joined(batch: Batch) -> list[Chunk]:
     """Return Gemini's chunks, neighbours that differ in text and counts alone made into one.
 
     The counts are the later one's: they are of the whole answer so far (content.proto).
@@ -83,7 +92,7 @@ def joined(batch: Sequence[Chunk]) -> list[Chunk]:
     result: list[Chunk] = []
     texts: list[str] = []
     last: Chunk | None = None
-    for chunk in batch:
+    for chunk, more in _by_first(batch):
         text = _gemini_text(chunk)
         if text is not None and last is not None and _continues(last, chunk):
             texts.append(text)
@@ -92,8 +101,20 @@ def joined(batch: Sequence[Chunk]) -> list[Chunk]:
             result.append(chunk)
             texts = [] if text is None else [text]
         result[-1], last = chunk, None if text is None else chunk
+        texts.extend(more)
     _end_run(result, texts)
     return result
+
+
+def _by_first(batch: Batch) -> Iterator[tuple[Chunk, Sequence[str]]]:
+    """Yield chunks, with the texts of those after each that repeat it but for its text."""
+    for item in batch:
+        if isinstance(item, Repeated) and item.path == GEMINI_TEXT:
+            first = next(item.chunks())
+            if _gemini_text(first) is not None:
+                yield first, item.texts[1:]
+                continue
+        yield from ((chunk, ()) for chunk in each_chunk((item,)))
 
 
 def _end_run(result: list[Chunk], texts: list[str]) -> None:

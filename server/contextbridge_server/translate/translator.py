@@ -1,12 +1,12 @@
 """What generating needs of a family of methods: chats here, Gemini-native generation there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
-from ..upstream.port import Chunk
+from ..upstream.port import Batch
 from .generation_request import GenerationRequest
 from .json_values import Json
 from .limits import Limits
@@ -21,7 +21,7 @@ Whole_co = TypeVar("Whole_co", covariant=True)
 class StreamDecoder(Protocol[Event_co]):
     """Turns an answer's chunks into its events."""
 
-    def decode(self, batch: Sequence[Chunk]) -> Iterator[Event_co]:
+    def decode(self, batch: Batch) -> Iterator[Event_co]:
         """Yield the events of the chunks that arrived together."""
         ...
 

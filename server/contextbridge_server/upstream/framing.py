@@ -32,20 +32,19 @@ class Framing:
         self._start = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield each event that these bytes complete."""
+        """Return an iterator over the events that these bytes complete."""
         if self._parser is None:
             chunk = (self._start + chunk).lstrip()
             if BOM.startswith(chunk):
                 # Nothing yet, or what may be a byte order mark.
                 self._start = chunk
-                return
+                return iter(())
             self._parser = self._parser_for(chunk.removeprefix(BOM)[:1])
-        yield from self._parser.feed(chunk)
+        return self._parser.feed(chunk)
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what the end of the stream leaves."""
-        if self._parser is not None:
-            yield from self._parser.finish()
+        """Return an iterator over what the end of the stream leaves."""
+        return iter(()) if self._parser is None else self._parser.finish()
 
     def _parser_for(self, first: bytes) -> EventParser:
         match first:

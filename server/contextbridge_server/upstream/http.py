@@ -5,9 +5,7 @@ import ssl
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Iterable,
     Mapping,
-    Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ from contextbridge import v1 as pb
 from contextbridge._version import __version__
 
 from ..errors import BridgeError, malformed, too_large
-from .failures import SUCCESS, decode_object, failure_of_answer
+from .chunks import DONE, ChunkDecoder
+from .failures import SUCCESS, failure_of_answer
 from .framing import Framing
 from .http1 import (
     BrokenCompressionError,
@@ -33,7 +32,7 @@ from .http1 import (
     MalformedAnswerError,
     header_lines,
 )
-from .port import CallTerms, Chunk, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
+from .port import Batch, CallTerms, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
@@ -60,7 +59,6 @@ Only a failure to connect may be repeated: after it nothing has been sent.
 TRANSPORT_ERRORS: tuple[type[Exception], ...] = (*TRANSPORT_FAILURES, LateError)
 MAX_ERROR_BODY_BYTES = 64 * 1024
 DRAIN_TIMEOUT = timedelta(milliseconds=100)
-DONE = b"[DONE]"
 SAFE_IN_TARGET = "/:?#[]@!$&'()*+,;=%-._~"
 
 
@@ -144,7 +142,7 @@ class HttpUpstream:
     @asynccontextmanager
     async def stream(
         self, request: UpstreamRequest, terms: CallTerms
-    ) -> AsyncIterator[AsyncIterator[Sequence[Chunk]]]:
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks, those of one read together."""
         reason = pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
         answer = await self._begin(request, terms, self._options.first_event_timeout, reason)
@@ -155,15 +153,16 @@ class HttpUpstream:
         finally:
             self._connections.give_back(answer)
 
-    async def _chunks(self, answer: Connection) -> AsyncGenerator[Sequence[Chunk], None]:
+    async def _chunks(self, answer: Connection) -> AsyncGenerator[Batch, None]:
         framing = Framing(self._options.max_event_bytes)
+        decoder = ChunkDecoder(answer.headers)
         reason: Reason = pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
         is_open = True
         while is_open:
             piece = await _piece(answer, reason)
             is_open = bool(piece)
             payloads = framing.feed(piece) if is_open else framing.finish()
-            batch, ending = _decode(payloads, answer.headers)
+            batch, ending = decoder.decode(payloads)
             if ending is DONE:
                 yield LastBatch(batch)
                 return
@@ -242,22 +241,6 @@ class HttpUpstream:
         elif key:
             headers.append(("x-goog-api-key", key))
         return header_lines(headers)
-
-
-def _decode(
-    payloads: Iterable[bytes], headers: Mapping[str, str]
-) -> tuple[list[Chunk], BridgeError | bytes | None]:
-    """Decode the events of one read; return the chunks and what ended them, if anything did."""
-    chunks: list[Chunk] = []
-    try:
-        for payload in payloads:
-            if payload.strip() == DONE:
-                return chunks, DONE
-            if payload:
-                chunks.append(decode_object(payload, headers))
-    except BridgeError as error:
-        return chunks, error
-    return chunks, None
 
 
 async def _raise_for_failure(answer: Connection, late: Reason) -> None:

@@ -1,16 +1,62 @@
 """What the rest of the server sees of upstream: a request, an answer, a stream of chunks."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 Chunk = dict[str, Any]
 """Upstream's unit of a stream: a JSON object."""
 
 
-class LastBatch(list[Chunk]):
+Path: TypeAlias = tuple[str | int, ...]
+"""Where a value is in a chunk: names of members, and indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Chunks that follow one another and differ in one text alone.
+
+    Attributes:
+        like: A chunk like them, with any text.
+        path: Where the text is.
+        texts: The text of each.
+    """
+
+    like: Chunk
+    path: Path
+    texts: Sequence[str]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks."""
+        return (_with(self.like, self.path, text) for text in self.texts)
+
+
+def _with(value: Any, path: Path, text: str) -> Any:
+    """Return a JSON value with another text somewhere; the rest is shared with it."""
+    if not path:
+        return text
+    name, *rest = path
+    copied = value.copy()
+    copied[name] = _with(value[name], tuple(rest), text)
+    return copied
+
+
+Batch: TypeAlias = Sequence[Chunk | Repeated]
+"""The chunks that arrived together, in their order."""
+
+
+def each_chunk(batch: Iterable[Chunk | Repeated]) -> Iterator[Chunk]:
+    """Yield the chunks of a batch one by one."""
+    for item in batch:
+        if isinstance(item, Repeated):
+            yield from item.chunks()
+        else:
+            yield item
+
+
+class LastBatch(list[Chunk | Repeated]):
     """The chunks of the read in which upstream marked its stream's end; there may be none."""
 
 
@@ -75,7 +121,7 @@ class Upstream(Protocol):
 
     def stream(
         self, request: UpstreamRequest, terms: CallTerms
-    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Chunk]]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks, those of one read together.
 
         Leaving the context closes the request. A failure in mid-stream is raised after the chunks

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from contextbridge import v1 as pb
 
 from ..errors import BridgeError
 from ..telemetry import names
-from .port import CallTerms, Chunk, Upstream, UpstreamAnswer, UpstreamRequest
+from .port import Batch, CallTerms, Upstream, UpstreamAnswer, UpstreamRequest
 
 Result = TypeVar("Result")
 
@@ -99,7 +99,7 @@ class RetryingUpstream:
     @asynccontextmanager
     async def stream(
         self, request: UpstreamRequest, terms: CallTerms
-    ) -> AsyncIterator[AsyncIterator[Sequence[Chunk]]]:
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks; only its beginning is repeated."""
         async with AsyncExitStack() as stack:
             yield await self._repeat(

@@ -39,7 +39,13 @@ class SseParser:
         if not self._partial and not self._data and b"\r" not in chunk:
             *events, chunk = chunk.split(b"\n\n")
             for event in events:
-                yield from self._event(event)
+                # Usually it is one line; each word of a stream comes by here.
+                if event.startswith(b"data: ") and b"\n" not in event:
+                    if self._held_bytes + len(event) + 1 > self._max_event_bytes:
+                        raise too_large(self._max_event_bytes)
+                    yield event[6:]
+                else:
+                    yield from self._event(event)
         lines = chunk.splitlines(keepends=True)
         if not lines:
             return
@@ -78,15 +84,10 @@ class SseParser:
         return start.removeprefix(BOM)
 
     def _event(self, event: bytes) -> Iterator[bytes]:
-        """Yield the data of an event that came in one piece; usually it is one line."""
-        if event.startswith(b"data: ") and b"\n" not in event:
-            if self._held_bytes + len(event) + 1 > self._max_event_bytes:
-                raise too_large(self._max_event_bytes)
-            yield event[6:]
-        else:
-            for line in event.split(b"\n"):
-                yield from self._line(line)
-            yield from self._line(b"")
+        """Yield the data of an event that came in one piece, of several lines."""
+        for line in event.split(b"\n"):
+            yield from self._line(line)
+        yield from self._line(b"")
 
     def _line(self, line: bytes) -> Iterator[bytes]:
         # The byte more stands for the line's end, so that empty lines count too.

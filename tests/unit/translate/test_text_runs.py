@@ -1,5 +1,6 @@
 """What is recognized as more of the same text means what it would mean if it were read anew."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from contextbridge_server.translate import chat_stream, gemini_answer
 from contextbridge_server.translate.chat_stream import ChatStreamDecoder
 from contextbridge_server.translate.gemini_answer import GeminiStreamDecoder
 from contextbridge_server.translate.text_runs import chat_run, joined
+from contextbridge_server.upstream.chunks import ChunkDecoder
 
 HEADS = st.fixed_dictionaries(
     {"id": st.just("a"), "model": st.just("m")},
@@ -124,6 +126,53 @@ def test_a_chat_means_the_same_where_every_chunk_is_read_anew(stream, together):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chat_stream, "chat_run", lambda _chunk: None)
         assert chat_outcome(batches) == quick
+
+
+def batches_of(stream: list[Any], cut: int) -> list[Any]:
+    """Return a stream's chunks as they come from their bytes, in two reads."""
+    decoder = ChunkDecoder({})
+    payloads = [json.dumps(chunk, ensure_ascii=False).encode() for chunk in stream]
+    return [decoder.decode(some)[0] for some in (payloads[:cut], payloads[cut:])]
+
+
+WORDS = st.lists(st.sampled_from(["a", " b", "é", '"', "\n", ""]), min_size=3, max_size=9)
+
+
+@given(
+    st.one_of(
+        STREAMS,
+        st.builds(
+            lambda words, kind, last: (
+                [{"id": "a", "choices": [{"index": 0, "delta": {kind: word}}]} for word in words]
+                + last
+            ),
+            WORDS,
+            st.sampled_from(["content", "reasoning_content", "refusal"]),
+            STREAMS,
+        ),
+    ),
+    st.integers(0, 9),
+)
+def test_a_chat_means_the_same_where_repetitions_are_not_decoded(stream, cut):
+    assert chat_outcome(batches_of(stream, cut)) == chat_outcome([stream[:cut], stream[cut:]])
+
+
+@given(
+    st.one_of(
+        st.lists(GEMINI_CHUNKS, max_size=8),
+        st.builds(
+            lambda words, chunk: [
+                {"candidates": [{"content": {"parts": [{"text": word, **chunk}]}}]}
+                for word in words
+            ],
+            WORDS,
+            st.sampled_from([{}, {"thought": True}, {"thoughtSignature": "AA=="}]),
+        ),
+    ),
+    st.integers(0, 9),
+)
+def test_gemini_means_the_same_where_repetitions_are_not_decoded(stream, cut):
+    assert gemini_outcome(batches_of(stream, cut)) == gemini_outcome([stream[:cut], stream[cut:]])
 
 
 @given(st.lists(GEMINI_CHUNKS, max_size=8))
