@@ -96,14 +96,22 @@ def test_a_run_is_told_with_its_distance_and_its_margin():
     )
 
 
-def test_the_build_before_is_the_one_that_is_committed(tmp_path, monkeypatch):
+@pytest.fixture(name="uncovered")
+def uncovered_fixture(monkeypatch):
+    """Start processes of which coverage takes no note: another build's lines are not ours."""
     monkeypatch.setattr(guard, "BRIDGE", Path(sys.executable))
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("uncovered")
+def test_the_build_before_is_the_one_that_is_committed(tmp_path):
     sources = guard.unpack("HEAD", tmp_path)
     assert (sources / "server/contextbridge_server/__init__.py").exists()
     assert str(sources) in guard.environment_of(sources)["PYTHONPATH"]
 
 
-def test_a_build_is_not_compared_with_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard, "BRIDGE", Path(sys.executable))
+@pytest.mark.usefixtures("uncovered")
+def test_a_build_is_not_compared_with_itself(tmp_path):
     with pytest.raises(RuntimeError, match="Python takes the build from"):
         guard.environment_of(tmp_path)
