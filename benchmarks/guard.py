@@ -1,7 +1,7 @@
 """Fail when a call has come to cost more than it did, and not when the machine is another one.
 
     make bench-guard                                compare with the build that guard.json is of
-    .venv/bin/python benchmarks/guard.py --record 9 measure so often, and write it anew
+    .venv/bin/python benchmarks/guard.py --record 5 measure so often, and write it anew
 
 Two builds run side by side: this one, and the one of the commit that wrote benchmarks/guard.json
 last. What is compared is the CPU time of a call, the store's with it, in the same rounds: what a
@@ -132,7 +132,7 @@ def baseline_commit(path: Path = PATH) -> str:
 
 def unpack(commit: str, folder: Path) -> Path:
     """Write the sources of a commit into a new folder, and return it."""
-    target = folder / "before"
+    target = folder / "sources"
     target.mkdir()
     archive = ["git", "archive", commit, *SOURCES]
     extract = ["tar", "-x", "-C", str(target)]
@@ -148,7 +148,7 @@ def environment_of(sources: Path) -> dict[str, str]:
         RuntimeError: It takes another one, and this would compare a build with itself.
     """
     path = ":".join(str(sources / part) for part in SOURCES)
-    asked = "import contextbridge_server, contextbridge as c; print(contextbridge_server.__file__)"
+    asked = "import contextbridge_server; print(contextbridge_server.__file__)"
     found = _output([str(BRIDGE.parent / "python"), "-c", asked], {"PYTHONPATH": path}).strip()
     if not found.startswith(str(sources)):
         raise RuntimeError(f"Python takes the build from {found}")
@@ -180,7 +180,7 @@ def servers(before: Callable[[Path], Path]) -> Iterator[dict[str, Target]]:
         targets = {}
         for name, environment in environments.items():
             process = stack.enter_context(
-                bridge(folder, gateway.address, name=f"a-{name}", environment=environment)
+                bridge(folder, gateway.address, name=name, environment=environment)
             )
             targets[name] = target_of(process, name)
             fill(targets[name], gateway)

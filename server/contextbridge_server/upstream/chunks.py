@@ -16,7 +16,7 @@ from .port import Batch, Chunk, Path, Repeated
 
 DONE = b"[DONE]"
 PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
-"""What stands in a JSON string as it is; nothing is left to a quick look, so it is decoded."""
+"""Text that a JSON string holds as it is: whatever has an escape is decoded."""
 PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 MAX_ATTEMPTS = 3
 """Neighbours that are looked at before a stream is taken for one that does not repeat itself."""

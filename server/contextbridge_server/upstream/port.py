@@ -37,9 +37,8 @@ def _with(value: Any, path: Path, text: str) -> Any:
     """Return a JSON value with another text somewhere; the rest is shared with it."""
     if not path:
         return text
-    name, *rest = path
     copied = value.copy()
-    copied[name] = _with(value[name], tuple(rest), text)
+    copied[path[0]] = _with(value[path[0]], path[1:], text)
     return copied
 
 
