@@ -136,10 +136,9 @@ class ChatStreamDecoder:
         folding = self._folding.setdefault(run.index, (kind, [], []))
         if folding[0] != kind:
             return False
-        folding[1].extend(texts)
-        self._text_bytes += sum(
-            len(text) if text.isascii() else len(text.encode()) for text in texts
-        )
+        text = "".join(texts)
+        folding[1].append(text)
+        self._text_bytes += len(text) if text.isascii() else len(text.encode())
         return True
 
     def _chunk(self, reader: Reader) -> Iterator[Event]:

@@ -74,22 +74,40 @@ def test_a_stream_is_what_its_events_are_one_by_one(chunks, encode, cut):
 
 
 def test_words_of_a_stream_are_recognized_from_the_third_on():
-    ((batch, _),) = decoded(payloads_of([chat("a"), chat("b"), chat("c"), chat("é")]))
+    texts = ["a", "b", "c", "é", '"', "\n", "\\", "d"]
+    ((batch, _),) = decoded(payloads_of([chat(text) for text in texts]))
 
     assert batch[:2] == [chat("a"), chat("b")]
-    (repeated,) = batch[2:3]
+    (repeated,) = batch[2:]
     assert isinstance(repeated, Repeated)
     assert repeated.path == ("choices", 0, "delta", "content")
-    # JSON with an escape is decoded.
-    assert repeated.texts == ["c"]
-    assert batch[3:] == [chat("é")]
+    assert repeated.texts == texts[2:]
 
 
-def test_what_was_recognized_goes_on_in_the_next_read():
-    first, second = decoded(payloads_of([chat("a"), chat("b")]), payloads_of([chat("c")]))
+@pytest.mark.parametrize("word", ["d", "\n"])
+def test_an_event_that_says_more_ends_a_run(word):
+    run = [chat("a"), chat("b"), chat("c"), chat(word)]
+    other = chat("x", created=1)
+    ((batch, _),) = decoded(payloads_of([*run, other, *run]))
 
-    assert first[0] == [chat("a"), chat("b")]
-    assert second[0][0].texts == ["c"]
+    assert [len(each.texts) for each in batch if isinstance(each, Repeated)] == [2, 2]
+    assert list(each_chunk(batch)) == [*run, other, *run]
+
+
+def test_runs_of_any_length_are_recognized():
+    run = [chat(str(number)) for number in range(1000)]
+    ((batch, _),) = decoded(payloads_of(run))
+
+    assert len(batch) < 10
+    assert list(each_chunk(batch)) == run
+
+
+def test_a_line_end_between_members_is_no_part_of_a_text():
+    one, other = b'{"a":\n"x"}', b'{"a":\n"y"}'
+    ((batch, ending),) = decoded([one, other, one, b'{"a":\n"y\nz"}'])
+
+    assert isinstance(ending, BridgeError)
+    assert list(each_chunk(batch)) == [{"a": "x"}, {"a": "y"}, {"a": "x"}]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +116,6 @@ def test_what_was_recognized_goes_on_in_the_next_read():
         (b'{"a":"x","n":1}', b'{"a":"x","n":2}'),
         (b'{"a":"x"}', b'{"b":"x"}'),
         (b'{"a":"x","b":"x"}', b'{"a":"y","b":"y"}'),
-        (b'{"a":"\\""}', b'{"a":"\\\\"}'),
         (b'{"a":"x"}', b'{"a":["x"]}'),
         (b'{"a":"x"}', b'{"a" :"y"}'),
     ],
