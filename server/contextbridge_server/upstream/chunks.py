@@ -7,7 +7,7 @@ and after that string is the same, and between them is nothing but a string (ADR
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -24,6 +24,8 @@ STRING = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])++')
 PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 MAX_ATTEMPTS = 3
 """Neighbours that are looked at before a stream is taken for one that does not repeat itself."""
+MAX_TOGETHER = 256
+"""Events that are compared at once: those after one that differs are looked at again."""
 
 _decode_texts = msgspec.json.Decoder(list[str]).decode
 
@@ -50,7 +52,7 @@ class ChunkDecoder:
         events, failure = _gathered(payloads)
         place = 0
         while place < len(events):
-            repeated = self._repeated(islice(events, place, None))
+            repeated = self._repeated(events[place : place + MAX_TOGETHER])
             if repeated is not None:
                 batch.append(repeated)
                 place += len(repeated.texts)

@@ -94,6 +94,13 @@ def test_an_event_that_says_more_ends_a_run(word):
     assert list(each_chunk(batch)) == [*run, other, *run]
 
 
+def test_what_was_recognized_goes_on_in_the_next_read():
+    first, second = decoded(payloads_of([chat("a"), chat("b")]), payloads_of([chat("c")]))
+
+    assert first[0] == [chat("a"), chat("b")]
+    assert second[0][0].texts == ["c"]
+
+
 def test_runs_of_any_length_are_recognized():
     run = [chat(str(number)) for number in range(1000)]
     ((batch, _),) = decoded(payloads_of(run))
