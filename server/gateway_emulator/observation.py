@@ -72,6 +72,7 @@ class Observations:
             record.json = body
             self._bytes += size
             self._trim()
+            self._notify()
 
     def clear(self) -> None:
         """Forget the requests that were seen."""

@@ -118,12 +118,11 @@ class Preparation:
         return {}
 
     async def _hold(self, server: str, method: str, request: Any) -> None:
-        """Begin a call that upstream leaves without an answer, and leave it open."""
+        """Begin a chat that upstream leaves without an answer, and leave it open."""
         channel = await self._stack.enter_async_context(self._servers.channel(server))
-        before = self._servers.emulator.open_requests
         call = stub_of(channel, method)(message_of(method, request))
         self._stack.callback(call.cancel)
-        await self._servers.emulator.wait_for_open(before + 1, 20)
+        await self._servers.held(request["context_id"])
 
 
 def _member(response: Any, path: str) -> str:

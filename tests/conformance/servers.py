@@ -96,6 +96,19 @@ class Servers:
             lambda: "open" not in self.upstream_of(mark)["outcomes"], timeout_seconds=20
         )
 
+    async def held(self, context_id: str) -> None:
+        """Wait until upstream has a context's request, which it leaves without an answer.
+
+        How many requests are open does not tell: other runners' come and go meanwhile.
+        """
+        await self.emulator.wait_until(
+            lambda: any(
+                record.outcome == "open" and _context_of(record.json) == context_id
+                for record in self.emulator.requests
+            ),
+            timeout_seconds=20,
+        )
+
     async def upload(self, server: str, metadata: dict[str, Any], data: bytes) -> str:
         """Upload a file; return its name."""
         head = pb.UploadFileMetadata(size_bytes=len(data), **metadata)
@@ -128,6 +141,15 @@ def _mark_of(body: Any) -> Any:
     match body:
         case {"user": mark} | {"labels": {"run": mark}}:
             return mark
+        case _:
+            return None
+
+
+def _context_of(body: Any) -> Any:
+    """Return the context that a chat's body names."""
+    match body:
+        case {"context_id": context_id}:
+            return context_id
         case _:
             return None
 
@@ -221,7 +243,8 @@ async def _busy(servers: Servers) -> str:
     await servers.emulator.wait_until(
         lambda: any(
             "gemini-2.5-flash+stall:" in record.path for record in servers.emulator.requests
-        )
+        ),
+        timeout_seconds=20,
     )
     return address
 

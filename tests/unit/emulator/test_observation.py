@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -67,6 +68,23 @@ async def test_several_events_can_share_a_write(start: Any) -> None:
     async with start(events_per_write=16) as caller:
         reply = await caller.chat("count to 100", stream=True)
         assert reply.raw.count(b"data: ") == 100 + 3
+
+
+async def test_a_body_that_comes_late_is_told_to_who_waits_for_it(caller: Any) -> None:
+    async def late() -> AsyncIterator[bytes]:
+        yield b'{"model": "stall", '
+        await caller.emulator.wait_for_open(1)
+        yield b'"messages": [{"role": "user", "content": "Hi"}]}'
+
+    url = f"{caller.emulator.url}/v1/chat/completions"
+    headers = {"Authorization": f"Bearer {caller.key}", "Content-Type": "application/json"}
+    waiting = asyncio.create_task(caller.session.post(url, data=late(), headers=headers))
+    await caller.emulator.wait_until(
+        lambda: any(record.json is not None for record in caller.emulator.requests)
+    )
+    assert caller.emulator.requests[-1].json["model"] == "stall"
+    waiting.cancel()
+    await caller.emulator.wait_for_open(0)
 
 
 async def test_waiting_gives_up_in_time(caller: Any) -> None:
