@@ -82,3 +82,25 @@ def test_giving_back_lets_go_of_names_that_attributes_were_asked_for_by():
     give_back()
 
     assert sys.getrefcount(name) == references
+
+
+async def test_giving_back_leaves_a_small_table_of_tasks_that_still_knows_them():
+    def size() -> int:
+        return sys.getsizeof(asyncio.tasks._all_tasks.data)
+
+    give_back()
+    before, tasks = size(), asyncio.all_tasks()
+    await asyncio.gather(*(asyncio.sleep(0) for _ in range(20_000)))
+    stays = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)  # The loop holds what has woken this task until it goes on.
+    assert size() > 10 * before
+
+    give_back()
+
+    assert size() <= 2 * before
+    assert stays in asyncio.all_tasks()
+    stays.cancel()
+    await asyncio.wait([stays])
+    del stays
+    gc.collect()
+    assert asyncio.all_tasks() == tasks
