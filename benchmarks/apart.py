@@ -213,12 +213,13 @@ def workers(folder: Path, scale: Scale) -> Json:
 
     With two cores in all, upstream and the load have to live on the cores of two workers. So it is
     told what the workers make of the time that those two leave them: calls per core-second that
-    neither upstream nor the load has used, idle ones included, times the cores.
+    neither upstream nor the load has used, idle ones included, times the cores. Those two wait
+    their turn: a worker that they interrupted would pay for caches that it would have to itself.
     """
     found: Json = {}
     with (
-        upstream(folder, cores=BOTH) as shared,
-        upstream(folder) as apart,
+        upstream(folder, cores=BOTH, is_guest=True) as shared,
+        upstream(folder, is_guest=True) as apart,
         _workers(folder, apart, 1, str(SERVER_CORE)) as one,
         _workers(folder, shared, 2, BOTH) as two,
     ):
@@ -284,7 +285,7 @@ def _cpu(process: Process) -> float:
 
 def _load_with_time(url: str, options: Options, cores: str) -> tuple[Json, float]:
     before = _children_seconds()
-    saw = load(url, options, cores=cores)
+    saw = load(url, options, cores=cores, is_guest=True)
     return saw, _children_seconds() - before
 
 

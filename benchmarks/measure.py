@@ -26,13 +26,13 @@ class Target:
     """What every load on it is told, such as the context of chats."""
 
 
-def load_command(url: str, options: Options, *, cores: str) -> list[str]:
+def load_command(url: str, options: Options, *, cores: str, is_guest: bool = False) -> list[str]:
     """Return the command of a load."""
     command = [str(LOAD), "-target", url]
     for name, value in options.items():
         values = value if isinstance(value, tuple) else (value,)
         command += [f"-{name}={str(one).lower() if one is True else one}" for one in values]
-    return pinned(cores, command)
+    return pinned(cores, command, is_guest=is_guest)
 
 
 def start_load(url: str, options: Options) -> subprocess.Popen[str]:
@@ -41,9 +41,11 @@ def start_load(url: str, options: Options) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def load(url: str, options: Options, *, cores: str = str(OTHER_CORE)) -> Json:
+def load(
+    url: str, options: Options, *, cores: str = str(OTHER_CORE), is_guest: bool = False
+) -> Json:
     """Run a load to its end, and return what it saw."""
-    command = load_command(url, options, cores=cores)
+    command = load_command(url, options, cores=cores, is_guest=is_guest)
     return last_line(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 

@@ -50,10 +50,13 @@ def prepare_driver() -> None:
 
 
 @contextmanager
-def upstream(folder: Path, *, cores: str = str(OTHER_CORE)) -> Iterator[Process]:
+def upstream(
+    folder: Path, *, cores: str = str(OTHER_CORE), is_guest: bool = False
+) -> Iterator[Process]:
     """Run the upstream; its address is a URL."""
+    log = folder / "upstream.log"
     with running(
-        [str(UPSTREAM)], cores=cores, log=folder / "upstream.log", ready=_listening
+        [str(UPSTREAM)], cores=cores, log=log, ready=_listening, is_guest=is_guest
     ) as process:
         yield process
 
