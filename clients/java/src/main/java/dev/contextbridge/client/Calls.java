@@ -61,7 +61,7 @@ record Calls(ManagedChannel connection, Channel channel, Duration timeout, Resum
       } catch (StatusRuntimeException error) {
         ContextBridgeException failure = ContextBridgeException.from(error);
         if (Thread.currentThread().isInterrupted() || isEndedHere(Context.current())) {
-          throw failure;
+          throw endedHere(Context.current(), failure);
         }
         sleep(attempts.pauseAfter(failure, deadline).orElseThrow(() -> failure));
       }
@@ -71,6 +71,11 @@ record Calls(ManagedChannel connection, Channel channel, Duration timeout, Resum
   /** Whether calls end because this side wants them to. */
   boolean isEndedHere(Context context) {
     return context.isCancelled() || connection.isShutdown();
+  }
+
+  /** Why a call has ended here: a cancelled Context, whatever broke just then, or its failure. */
+  static ContextBridgeException endedHere(Context context, ContextBridgeException failure) {
+    return context.isCancelled() ? ended(context) : failure;
   }
 
   /** Sees to it that the next try is one to connect. */

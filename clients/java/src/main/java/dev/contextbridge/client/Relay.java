@@ -200,7 +200,7 @@ final class Relay<Q, E> implements Flow.Subscription {
   /** Waits until the rest may be asked for, where it may; else the failure is the reader's. */
   private void getOver(ContextBridgeException failure) {
     if (calls.isEndedHere(context)) {
-      finish(failure);
+      finish(Calls.endedHere(context, failure));
       return;
     }
     if (fold.isComplete() && failure.isBreak()) {

@@ -16,6 +16,7 @@ import dev.contextbridge.v1.ChatWithContextRequest;
 import dev.contextbridge.v1.ChatWithContextResponse;
 import io.grpc.Context;
 import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -315,6 +316,32 @@ class StreamTest {
       }
     }
     assertEquals(2, server.requests.size());
+  }
+
+  @Test
+  void aCancelledContextIsWhatIsToldOfACallThatBreaksMeanwhile() {
+    CompletableFuture<StreamObserver<ChatWithContextResponse>> caller = new CompletableFuture<>();
+    server.does(
+        observer -> {
+          observer.onNext(started(1));
+          caller.complete(observer);
+        });
+    CompletableFuture<Reader> reader = new CompletableFuture<>();
+    try (Context.CancellableContext context = Context.current().withCancellation();
+        ChatStream stream = client.withResume(PATIENT).chat(chat("turn-1"))) {
+      // Told before the stream is: the Context is cancelled, and the stream has not heard of it.
+      context.addListener(
+          cancelled -> {
+            caller.join().onError(Status.UNAVAILABLE.asException());
+            reader.join().failure.join();
+          },
+          Runnable::run);
+      Iterator<ChatWithContextResponse> events = stream.iterator();
+      context.run(events::next);
+      reader.complete(new Reader(stream));
+      context.cancel(null);
+      assertEquals(Status.Code.CANCELLED, reader.join().failure.join().code());
+    }
   }
 
   @Test
