@@ -73,9 +73,9 @@ record Calls(ManagedChannel connection, Channel channel, Duration timeout, Resum
     return context.isCancelled() || connection.isShutdown();
   }
 
-  /** Why a call has ended here: a cancelled Context, whatever broke just then, or its failure. */
+  /** Why a call has ended here: its Context, where only a break came before; else its failure. */
   static ContextBridgeException endedHere(Context context, ContextBridgeException failure) {
-    return context.isCancelled() ? ended(context) : failure;
+    return failure.isBreak() && context.isCancelled() ? ended(context) : failure;
   }
 
   /** Sees to it that the next try is one to connect. */
