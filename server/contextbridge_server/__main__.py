@@ -13,12 +13,12 @@ from contextlib import AbstractAsyncContextManager
 import uvloop
 from pydantic import ValidationError
 
-from .allocator import keep_one_arena
-from .emulator import emulator_command
-from .lifecycle import serve
+from .process.allocator import keep_one_arena
+from .process.emulator import emulator_command
+from .process.lifecycle import serve
+from .process.shared import RunningServer
+from .process.supervisor import running_workers
 from .settings import Settings, load, problems
-from .shared import Started
-from .supervisor import running_workers
 from .telemetry import logs
 
 USAGE_ERROR = 2
@@ -53,7 +53,7 @@ def run_serve(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _server(settings: Settings) -> AbstractAsyncContextManager[Started]:
+def _server(settings: Settings) -> AbstractAsyncContextManager[RunningServer]:
     """Return what starts the server: here, or as processes of its own."""
     if settings.workers > 1:
         return running_workers(settings)
@@ -78,7 +78,7 @@ def run_config(arguments: Sequence[str]) -> int:
 
 def run_healthcheck(arguments: Sequence[str]) -> int:
     """Ask a server for its health."""
-    from . import healthcheck  # noqa: PLC0415 - see above
+    from .rpc import healthcheck  # noqa: PLC0415 - see above
 
     return healthcheck.run(arguments)
 

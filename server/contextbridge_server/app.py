@@ -11,58 +11,58 @@ import grpc
 from contextbridge import v1 as pb
 from contextbridge._version import __version__
 
+from .background import BackgroundTasks
 from .callers import Callers, is_single_tenant, read_callers
-from .contexts.answers import Answers, StraightAnswers
+from .contexts.answers import Answers, DirectAnswers
+from .contexts.authorizing_answers import AuthorizingAnswers
+from .contexts.binding_refresher import BindingRefresher, NoRefresher, Refresher
 from .contexts.bindings import Bindings
 from .contexts.context_answers import ContextAnswers
+from .contexts.context_lookup import ContextLookup
 from .contexts.healing import Healer
-from .contexts.named import NamedContexts
-from .contexts.owned_answers import OwnedAnswers
 from .contexts.owners import OwnerRecords
 from .contexts.ownership import NoOwnership, Ownership, TenantOwnership, UnrecordedOwnership
 from .contexts.prices import NO_PRICES, read_prices
 from .contexts.records import ContextRecords
 from .contexts.registry import Contexts, Defaults, NoRegistry, Registry
 from .contexts.sessions import Sessions
-from .contexts.warmth import KeepWarm, NoWarmth, Warmth
-from .generations.attachments import Attachments
 from .generations.cached_responses import CachedResponses, NoResponses, StoredResponses
-from .generations.generation import Generations, StraightGenerations
+from .generations.counters import ResponseCacheCounters
+from .generations.generation import DirectGenerations, Generations
+from .generations.generation_manager import GenerationManager
+from .generations.hit_cache import HitCache
 from .generations.journaled import JournaledGenerations
-from .generations.kept import Bounds, KeptGenerations
-from .generations.production import Terms
-from .generations.recent import RecentHits
+from .generations.producer import Terms
+from .generations.retention_index import RetentionBounds, RetentionIndex
 from .generations.stored_journals import StoredJournals
-from .generations.tallies import Tallies
-from .memory import giving_back
+from .process.memory import giving_back
+from .process.shared import RunningServer, Shared, running_shared
 from .rpc.cached_content_service import CachedContentServicer
 from .rpc.context_service import ContextServicer
 from .rpc.credentials import TlsFiles
 from .rpc.file_service import FileServicer
 from .rpc.gemini_service import GeminiServicer
-from .rpc.layers import (
+from .rpc.interceptors import (
     Admission,
     Authentication,
     CanonicalLog,
     FaultBarrier,
-    Layer,
+    Interceptor,
     PassedThroughKeys,
     Redaction,
 )
 from .rpc.response_cache_service import ResponseCacheServicer
 from .rpc.server import Server, ServerOptions, Services
+from .rpc.uploads import Uploads
 from .settings import EMULATOR, NO_STORE, Settings
-from .shared import Shared, Started, running_shared
 from .store.claims import Claims
+from .store.interface import Store
 from .store.leases import Leases
-from .store.port import Store
 from .store.valkey import opened_store
 from .store.vault import Vault, read_keys
-from .tasks import OwnedTasks
 from .translate.limits import Limits
-from .uploads import Uploads
 from .upstream.http import HttpOptions, HttpUpstream
-from .upstream.port import Upstream
+from .upstream.interface import Upstream
 from .upstream.retry import RetryBudget, RetryingUpstream, RetryPolicy
 
 EMULATOR_KEY = "sk-emulator"
@@ -75,10 +75,10 @@ RECOVERIES = {
 
 
 @asynccontextmanager
-async def started_server(settings: Settings) -> AsyncIterator[Started]:
+async def started_server(settings: Settings) -> AsyncIterator[RunningServer]:
     """Run a server in this process, for those who only need to know that it serves."""
     async with running_server(settings) as server:
-        yield Started(server.address, __version__, workers=1)
+        yield RunningServer(server.address, __version__, workers=1)
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def serving(
         store = await stack.enter_async_context(_store(settings, shared.store))
         services, settle = await _services(settings, upstream, store, callers, stack)
         options = _server_options(settings, shared.listen, shares_port=shares_port)
-        server = Server(options, services, _layers(settings, callers, key, admission))
+        server = Server(options, services, _interceptors(settings, callers, key, admission))
         await server.start()
         stack.push_async_callback(server.drain, settings.drain_delay, settings.drain_grace, settle)
         yield server
@@ -149,11 +149,11 @@ async def _services(
     ownership = _ownership(settings, store, callers)
     if store is None:
         contexts: Contexts = NoRegistry(upstream, ownership, limits, _now)
-        answers: Answers = StraightAnswers(upstream)
-        generations: Generations = StraightGenerations(OwnedAnswers(answers, ownership), limits)
+        answers: Answers = DirectAnswers(upstream)
+        generations: Generations = DirectGenerations(AuthorizingAnswers(answers, ownership), limits)
         responses: CachedResponses = NoResponses()
     else:
-        tasks = await stack.enter_async_context(OwnedTasks())
+        tasks = await stack.enter_async_context(BackgroundTasks())
         records = _records(settings, store)
         contexts, answers = _stored(
             settings,
@@ -164,13 +164,13 @@ async def _services(
             tasks=tasks,
             limits=limits,
         )
-        tallies = Tallies(store)
+        tallies = ResponseCacheCounters(store)
         await stack.enter_async_context(tallies.adding())
         generations, responses, settle = _journaled(
             settings,
             store=store,
-            contexts=NamedContexts(records, OwnerRecords(store), _now),
-            answers=OwnedAnswers(answers, ownership),
+            contexts=ContextLookup(records, OwnerRecords(store), _now),
+            answers=AuthorizingAnswers(answers, ownership),
             tallies=tallies,
             tasks=tasks,
             limits=limits,
@@ -215,7 +215,7 @@ def _stored(
     store: Store,
     records: ContextRecords,
     ownership: Ownership,
-    tasks: OwnedTasks,
+    tasks: BackgroundTasks,
     limits: Limits,
 ) -> tuple[Contexts, Answers]:
     """Return what keeps contexts and answers from them."""
@@ -229,9 +229,9 @@ def _stored(
         tasks=tasks,
         now=_now,
     )
-    warmth: Warmth = NoWarmth()
+    warmth: Refresher = NoRefresher()
     if settings.keep_warm:
-        warmth = KeepWarm(
+        warmth = BindingRefresher(
             upstream=upstream,
             records=records,
             ownership=ownership,
@@ -249,7 +249,7 @@ def _stored(
         prices=read_prices(prices_file) if prices_file else NO_PRICES,
         limits=limits,
         defaults=Defaults(
-            RECOVERIES[settings.recovery], settings.retention, settings.request_id_retention
+            RECOVERIES[settings.recovery], settings.retention, settings.idempotency_key_retention
         ),
         now=_now,
     )
@@ -265,19 +265,19 @@ def _journaled(
     settings: Settings,
     *,
     store: Store,
-    contexts: NamedContexts,
-    answers: OwnedAnswers,
-    tallies: Tallies,
-    tasks: OwnedTasks,
+    contexts: ContextLookup,
+    answers: AuthorizingAnswers,
+    tallies: ResponseCacheCounters,
+    tasks: BackgroundTasks,
     limits: Limits,
 ) -> tuple[Generations, CachedResponses, Settle]:
     """Return what generates by way of journals, what keeps answers, and what waits for them."""
     # The last event comes on top of what may be kept; so do the lengths of all.
     max_stored_bytes = 2 * settings.journal_max_bytes + settings.max_response_bytes
     stored = StoredJournals(store, _vault(settings, max_stored_bytes), settings.resume_retention)
-    bounds = Bounds(settings.tenant_max_journals, settings.tenant_max_journal_bytes)
-    kept = KeptGenerations(store, stored, bounds)
-    attachments = Attachments(
+    bounds = RetentionBounds(settings.tenant_max_journals, settings.tenant_max_journal_bytes)
+    kept = RetentionIndex(store, stored, bounds)
+    attachments = GenerationManager(
         answers=answers,
         stored=stored,
         kept=kept,
@@ -287,7 +287,7 @@ def _journaled(
         max_running=settings.tenant_max_journals,
     )
     generations = JournaledGenerations(
-        straight=StraightGenerations(answers, limits),
+        straight=DirectGenerations(answers, limits),
         answers=answers,
         attachments=attachments,
         contexts=contexts,
@@ -295,7 +295,7 @@ def _journaled(
         tasks=tasks,
         limits=limits,
         upstream=settings.upstream,
-        recent=RecentHits(store.watches),
+        recent=HitCache(store.watches),
     )
     return generations, StoredResponses(stored, kept, tallies, contexts), attachments.settle
 
@@ -314,9 +314,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _layers(
+def _interceptors(
     settings: Settings, callers: Callers | None, server_key: str | None, admission: Admission
-) -> Sequence[Layer]:
+) -> Sequence[Interceptor]:
     # A layer that is off is not there: each call pays for each.
     return (
         CanonicalLog(),  # Outermost: every call has its line, refused ones included.

@@ -32,7 +32,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from .cores import usable_cores
+from .process.cores import usable_cores
 
 EMULATOR = "emulator"
 EMBEDDED = "embedded"
@@ -213,15 +213,15 @@ class Settings(BaseSettings):
     """How long after its last use a context can still be brought back, where its creation did not
     say; at least its ttl."""
 
-    request_id_retention: Duration = timedelta(days=1)
-    """How long a create with a `request_id` is answered as it was the first time."""
+    idempotency_key_retention: Duration = timedelta(days=1)
+    """How long a create with a `idempotency_key` is answered as it was the first time."""
 
     resume_grace: DurationOrZero = timedelta(seconds=30)
-    """How long a generation with a `request_id` goes on when nobody reads it, so that a caller who
+    """How long a generation with a `idempotency_key` goes on when nobody reads it, so that a caller who
     was cut off can take it up again."""
 
     resume_retention: Duration = timedelta(minutes=10)
-    """How long a generation with a `request_id` can still be read after it has ended."""
+    """How long a generation with a `idempotency_key` can still be read after it has ended."""
 
     journal_max_bytes: ByteSize = ByteSize(8 * 1024**2)
     """Most that is kept of one answer, in bytes of its events. A longer one still goes to its
@@ -335,7 +335,7 @@ class Settings(BaseSettings):
 
     max_connection_age_grace: Duration = timedelta(hours=1)
     """How long open calls may go on after that; then they are cut. The longest stream must fit:
-    an hour is how long a generation is found by its `request_id`."""
+    an hour is how long a generation is found by its `idempotency_key`."""
 
     drain_delay: DurationOrZero = timedelta(0)
     """How long, after SIGTERM, health says NOT_SERVING before new calls are refused: the time that

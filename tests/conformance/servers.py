@@ -26,7 +26,7 @@ from contextbridge.v1 import (
     gemini_service_pb2,
     response_cache_service_pb2,
 )
-from contextbridge_server.rpc.layers import CanonicalLog, FaultBarrier
+from contextbridge_server.rpc.interceptors import CanonicalLog, FaultBarrier
 from contextbridge_server.rpc.server import Server, ServerOptions, Services
 from valkey_engines import free_port, running_shared
 

@@ -79,9 +79,9 @@ async def until_served(call):
                 await asyncio.sleep(0.02)
 
 
-async def test_a_killed_server_finds_contexts_turns_and_request_ids_again(server, gateway):
+async def test_a_killed_server_finds_contexts_turns_and_idempotency_keys_again(server, gateway):
     async with server() as (pid, client):
-        created = await client.create(ARK, request_id="once")
+        created = await client.create(ARK, idempotency_key="once")
         for text in ("Trim the lamps.", "Mind the fog.", "Ring the bell."):
             await client.chat(created.context, text)
             gateway.expire()
@@ -90,7 +90,7 @@ async def test_a_killed_server_finds_contexts_turns_and_request_ids_again(server
 
     async with server() as (_, client):
         after = await client.get(created.context)
-        again = await client.create(ARK, request_id="once")
+        again = await client.create(ARK, idempotency_key="once")
         recalled = [await client.chat(after, f"recall turn {n}") for n in (1, 2, 3)]
 
     assert (after.id, after.create_time) == (before.id, before.create_time)
@@ -114,7 +114,7 @@ async def test_a_server_killed_in_calls_blocks_others_no_longer_than_a_lease(ser
         await client.chat(session, "Trim the lamps.")
         cut = [
             asyncio.create_task(client.chat(session, "Mind the fog.", model=slow)),
-            asyncio.create_task(client.create(slow, request_id="once")),
+            asyncio.create_task(client.create(slow, idempotency_key="once")),
         ]
         await gateway.wait_for_open(len(cut))
         os.kill(pid, signal.SIGKILL)
@@ -124,7 +124,7 @@ async def test_a_server_killed_in_calls_blocks_others_no_longer_than_a_lease(ser
         async with asyncio.timeout(20):
             answer, made, again = await asyncio.gather(
                 client.chat(session, "recall turn 1"),
-                *(client.create(slow, request_id="once") for _ in range(2)),
+                *(client.create(slow, idempotency_key="once") for _ in range(2)),
             )
         listed = await client.list()
 
@@ -190,10 +190,10 @@ async def test_nothing_acknowledged_is_lost_when_the_store_is_killed(
     random_ = random.Random(7)
 
     async def work(client):
-        session = await client.made(ARK, request_id="session")
+        session = await client.made(ARK, idempotency_key="session")
         for number in range(TURNS):
             made = await until_served(
-                lambda number=number: client.made(ARK, request_id=f"n-{number}")
+                lambda number=number: client.made(ARK, idempotency_key=f"n-{number}")
             )
             kept[made.id] = made
             await until_served(lambda number=number: client.chat(session, f"turn {number}"))

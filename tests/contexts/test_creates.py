@@ -38,13 +38,13 @@ def held_creates_fixture(between):
     return arrived, go_on
 
 
-# By request_id.
+# By idempotency_key.
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_the_same_request_id_gets_the_first_answer(model, client, asked):
-    first = await client.create(model, request_id="order-7", display_name="keeper", ttl=7200)
-    second = await client.create(model, request_id="order-7", display_name="keeper", ttl=7200)
+async def test_the_same_idempotency_key_gets_the_first_answer(model, client, asked):
+    first = await client.create(model, idempotency_key="order-7", display_name="keeper", ttl=7200)
+    second = await client.create(model, idempotency_key="order-7", display_name="keeper", ttl=7200)
 
     assert second == first
     assert first.usage.prompt_tokens > 0
@@ -55,23 +55,23 @@ async def test_the_same_request_id_gets_the_first_answer(model, client, asked):
 async def test_an_id_of_any_characters_is_an_id(client, asked):
     ids = ["a", "a/b", "{a}", "*", "%2F", "Ä 🌊", "x" * 128]
 
-    for request_id in ids:
-        first = await client.made(request_id=request_id)
-        assert (await client.made(request_id=request_id)).id == first.id
+    for idempotency_key in ids:
+        first = await client.made(idempotency_key=idempotency_key)
+        assert (await client.made(idempotency_key=idempotency_key)).id == first.id
 
     assert asked() == ["create"] * len(ids)
 
 
 @ONE_STORE
 async def test_an_id_that_is_too_long_is_refused(client, failure, asked):
-    failed = await failure(client.made(request_id="x" * 129))
+    failed = await failure(client.made(idempotency_key="x" * 129))
 
-    assert list(failed.violations) == ["request_id"]
+    assert list(failed.violations) == ["idempotency_key"]
     assert asked() == []
 
 
 @ONE_STORE
-async def test_without_a_request_id_each_create_makes_a_context(client, asked):
+async def test_without_an_idempotency_key_each_create_makes_a_context(client, asked):
     first, second = [await client.made() for _ in range(2)]
 
     assert first.id != second.id
@@ -81,7 +81,7 @@ async def test_without_a_request_id_each_create_makes_a_context(client, asked):
 async def test_many_who_ask_at_once_on_two_servers_get_one_context(clients, asked):
     async with clients() as first, clients() as second:
         created = await asyncio.gather(
-            *(client.create(GEMINI, request_id="once") for client in (first, second) * 25)
+            *(client.create(GEMINI, idempotency_key="once") for client in (first, second) * 25)
         )
 
     assert len({answer.SerializeToString(deterministic=True) for answer in created}) == 1
@@ -104,31 +104,31 @@ async def test_many_who_ask_at_once_on_two_servers_get_one_context(clients, aske
     ],
     ids=str,
 )
-async def test_a_request_id_with_another_request_is_refused(change, client, failure, asked):
-    first = await client.made(request_id="order-7")
+async def test_an_idempotency_key_with_another_request_is_refused(change, client, failure, asked):
+    first = await client.made(idempotency_key="order-7")
     asked()
 
-    failed = await failure(client.made(request_id="order-7", **change))
+    failed = await failure(client.made(idempotency_key="order-7", **change))
 
     assert failed.code == grpc.StatusCode.ALREADY_EXISTS
-    assert failed.reason == "REQUEST_ID_REUSED"
+    assert failed.reason == "IDEMPOTENCY_KEY_REUSED"
     assert asked() == []
-    assert (await client.made(request_id="order-7")).id == first.id
+    assert (await client.made(idempotency_key="order-7")).id == first.id
 
 
-async def test_a_request_id_with_another_request_is_refused_while_the_first_is_made(
+async def test_an_idempotency_key_with_another_request_is_refused_while_the_first_is_made(
     clients, between, held_creates, failure, asked
 ):
     arrived, go_on = held_creates
     async with clients(upstream=between.url) as client:
-        first = asyncio.create_task(client.made(request_id="order-7"))
+        first = asyncio.create_task(client.made(idempotency_key="order-7"))
         await arrived.wait()
 
-        failed = await failure(client.made(request_id="order-7", prefix="Another."))
+        failed = await failure(client.made(idempotency_key="order-7", prefix="Another."))
 
         go_on.set()
         await first
-    assert failed.reason == "REQUEST_ID_REUSED"
+    assert failed.reason == "IDEMPOTENCY_KEY_REUSED"
     assert asked() == ["create"]
 
 
@@ -137,8 +137,8 @@ async def test_a_request_id_with_another_request_is_refused_while_the_first_is_m
 async def test_a_create_that_failed_is_not_remembered(model, client, failure, asked):
     failing = f"{model}+server-error-once"
 
-    failed = await failure(client.made(failing, request_id="order-7"))
-    made = await client.made(failing, request_id="order-7")
+    failed = await failure(client.made(failing, idempotency_key="order-7"))
+    made = await client.made(failing, idempotency_key="order-7")
 
     assert failed.reason == "UPSTREAM_INTERNAL"
     assert made.id
@@ -146,10 +146,10 @@ async def test_a_create_that_failed_is_not_remembered(model, client, failure, as
 
 
 @ONE_STORE
-async def test_a_request_id_of_what_was_refused_is_free(client, failure):
-    await failure(client.made(request_id="order-7", ttl=5))
+async def test_an_idempotency_key_of_what_was_refused_is_free(client, failure):
+    await failure(client.made(idempotency_key="order-7", ttl=5))
 
-    assert (await client.made(request_id="order-7")).id
+    assert (await client.made(idempotency_key="order-7")).id
 
 
 @ONE_STORE
@@ -157,7 +157,7 @@ async def test_who_waits_for_a_create_that_fails_tries_next(clients, between, he
     arrived, go_on = held_creates
     async with clients(upstream=between.url, retry_max_attempts=1) as client:
         failing = f"{GEMINI}+server-error-once"
-        calls = [asyncio.create_task(client.made(failing, request_id="order-7")) for _ in range(5)]
+        calls = [asyncio.create_task(client.made(failing, idempotency_key="order-7")) for _ in range(5)]
         await arrived.wait()
         go_on.set()
 
@@ -175,7 +175,7 @@ async def test_who_leaves_and_asks_again_gets_what_was_made(
 ):
     arrived, go_on = held_creates
     async with clients(upstream=between.url) as client:
-        request = requests.creating(GEMINI, request_id="order-7")
+        request = requests.creating(GEMINI, idempotency_key="order-7")
         # Longer than the create takes to arrive anywhere.
         timeout = 2 if leaves == "late" else None
         call = client.call("CreateContext", request, timeout=timeout)
@@ -183,7 +183,7 @@ async def test_who_leaves_and_asks_again_gets_what_was_made(
         if leaves == "cancelled":
             call.cancel()
         await call.code()
-        again = asyncio.create_task(client.made(GEMINI, request_id="order-7"))
+        again = asyncio.create_task(client.made(GEMINI, idempotency_key="order-7"))
         go_on.set()
 
         made = await again
@@ -193,32 +193,32 @@ async def test_who_leaves_and_asks_again_gets_what_was_made(
     assert asked() == ["create"]
 
 
-async def test_another_tenants_request_id_is_its_own(tenants, asked):
+async def test_another_tenants_idempotency_key_is_its_own(tenants, asked):
     async with tenants() as (acme, bolt):
-        theirs = await acme.made(GEMINI, request_id="order-7")
-        ours = await bolt.made(GEMINI, prefix="Another.", request_id="order-7")
-        same = await bolt.made(GEMINI, prefix="Another.", request_id="order-7")
+        theirs = await acme.made(GEMINI, idempotency_key="order-7")
+        ours = await bolt.made(GEMINI, prefix="Another.", idempotency_key="order-7")
+        same = await bolt.made(GEMINI, prefix="Another.", idempotency_key="order-7")
 
     assert ours.id == same.id != theirs.id
     assert asked() == ["create", "create"]
 
 
-async def test_request_ids_outlive_the_server(clients, asked):
+async def test_idempotency_keys_outlive_the_server(clients, asked):
     async with clients() as client:
-        first = await client.create(GEMINI, request_id="order-7")
+        first = await client.create(GEMINI, idempotency_key="order-7")
 
     async with clients() as client:
-        assert await client.create(GEMINI, request_id="order-7") == first
+        assert await client.create(GEMINI, idempotency_key="order-7") == first
     assert asked() == ["create"]
 
 
 @ONE_STORE
-async def test_a_request_id_is_forgotten_after_a_while(clients, asked):
-    async with clients(request_id_retention="100ms") as client:
-        first = await client.made(request_id="order-7")
+async def test_an_idempotency_key_is_forgotten_after_a_while(clients, asked):
+    async with clients(idempotency_key_retention="100ms") as client:
+        first = await client.made(idempotency_key="order-7")
         await asyncio.sleep(0.2)
 
-        assert (await client.made(request_id="order-7")).id != first.id
+        assert (await client.made(idempotency_key="order-7")).id != first.id
     assert asked() == ["create", "create"]
 
 
@@ -229,10 +229,10 @@ async def test_a_repeated_create_gets_its_answer_though_its_expire_time_came_nea
     """The shortest life of an Ark binding is an hour: by the second time, less is left."""
     end = Timestamp()
     end.FromDatetime((clock.now + timedelta(hours=1, seconds=2)).replace(microsecond=0))
-    first = await client.made(ARK, request_id="order-7", expire_time=end)
+    first = await client.made(ARK, idempotency_key="order-7", expire_time=end)
     clock.now += timedelta(seconds=3)
 
-    second = await client.made(ARK, request_id="order-7", expire_time=end)
+    second = await client.made(ARK, idempotency_key="order-7", expire_time=end)
 
     assert second.id == first.id
     assert asked() == ["create"]
@@ -241,10 +241,10 @@ async def test_a_repeated_create_gets_its_answer_though_its_expire_time_came_nea
 async def test_a_repeated_create_tells_what_was_first_answered_though_the_context_is_deleted(
     client, failure, asked
 ):
-    first = await client.create(GEMINI, request_id="order-7")
+    first = await client.create(GEMINI, idempotency_key="order-7")
     await client.delete(first.context)
 
-    assert await client.create(GEMINI, request_id="order-7") == first
+    assert await client.create(GEMINI, idempotency_key="order-7") == first
     assert (await failure(client.get(first.context))).reason == "CONTEXT_NOT_FOUND"
     assert asked() == ["create", "delete"]
 
@@ -449,14 +449,14 @@ async def test_identical_creates_at_once_on_two_servers_make_one_context(clients
     assert asked() == ["create"]
 
 
-async def test_reuse_and_a_request_id_go_together(client, asked):
-    first = await client.create(GEMINI, request_id="one", **IDENTICAL)
-    second = await client.create(GEMINI, request_id="two", **IDENTICAL)
+async def test_reuse_and_an_idempotency_key_go_together(client, asked):
+    first = await client.create(GEMINI, idempotency_key="one", **IDENTICAL)
+    second = await client.create(GEMINI, idempotency_key="two", **IDENTICAL)
 
     assert second.reused
     assert second.context.id == first.context.id
-    assert await client.create(GEMINI, request_id="two", **IDENTICAL) == second
-    assert await client.create(GEMINI, request_id="one", **IDENTICAL) == first
+    assert await client.create(GEMINI, idempotency_key="two", **IDENTICAL) == second
+    assert await client.create(GEMINI, idempotency_key="one", **IDENTICAL) == first
     assert asked() == ["create"]
 
 

@@ -64,7 +64,7 @@ async def test_a_binding_in_use_is_extended_ahead_of_its_end_within_its_budget(
 
 async def test_extending_does_not_undo_a_change(clients, gateway, monkeypatch, eventually):
     # From the first use on, so that nobody has to wait.
-    monkeypatch.setattr("contextbridge_server.contexts.warmth.LATE", 1)
+    monkeypatch.setattr("contextbridge_server.contexts.binding_refresher.LATE", 1)
     async with clients(keep_warm=True) as client:
         context = await client.made(GEMINI, ttl=600, display_name="keeper")
         call = asyncio.create_task(client.chat(context, model=f"{GEMINI}+delay=0.2"))
@@ -85,7 +85,7 @@ async def test_extending_does_not_undo_a_change(clients, gateway, monkeypatch, e
 async def test_what_keeping_warm_costs_is_bounded_by_the_day(
     clients, clock, gateway, monkeypatch, eventually
 ):
-    monkeypatch.setattr("contextbridge_server.contexts.warmth.LATE", 1)
+    monkeypatch.setattr("contextbridge_server.contexts.binding_refresher.LATE", 1)
     tokens, uses, bound = 100, 4, timedelta(seconds=4)
     hours = tokens * bound / timedelta(hours=1)
     # No use may be on another day than the first.
@@ -108,7 +108,7 @@ async def test_what_keeping_warm_costs_is_bounded_by_the_day(
 
 @ONE_STORE
 async def test_an_extension_that_fails_harms_no_call(clients, between, monkeypatch):
-    monkeypatch.setattr("contextbridge_server.contexts.warmth.LATE", 1)
+    monkeypatch.setattr("contextbridge_server.contexts.binding_refresher.LATE", 1)
     async with clients(upstream=between.url, keep_warm=True, retry_max_attempts=1) as client:
         context = await client.made(GEMINI, ttl=600)
         between.refuse("/cachedContents/", 500)

@@ -8,15 +8,15 @@ import pytest
 from contextbridge import v1 as pb
 from contextbridge_server.callers import ANYONE, Caller
 from contextbridge_server.contexts.asker import Asker
+from contextbridge_server.contexts.context_lookup import ContextLookup
 from contextbridge_server.contexts.identity import content_identity_of
-from contextbridge_server.contexts.named import NamedContexts
 from contextbridge_server.contexts.owners import SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.records import ContextRecords
 from contextbridge_server.contexts.upstream_names import named_context
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.store.keys import context_key, owner_key
 from contextbridge_server.store.vault import Vault
-from contextbridge_server.upstream.port import CallTerms
+from contextbridge_server.upstream.interface import CallTerms
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
@@ -33,7 +33,7 @@ class Cache:
     def __init__(self, store):
         self.store = store
         self.ahead = timedelta(0)
-        self._contexts = NamedContexts(
+        self._contexts = ContextLookup(
             ContextRecords(store, Vault(), 1024), OwnerRecords(store), self.now
         )
 
@@ -81,7 +81,7 @@ async def test_contexts_of_one_content_are_one_whatever_else_they_are(client, ca
         await client.made(GEMINI),
         await client.made("models/" + GEMINI, ttl=7200, display_name="Keeper"),
         await client.made("gemini-2.5-pro", recovery=pb.RECOVERY_NEVER),
-        await client.made(GEMINI, reuse=pb.REUSE_IDENTICAL, request_id="r-1"),
+        await client.made(GEMINI, reuse=pb.REUSE_IDENTICAL, idempotency_key="r-1"),
     ]
 
     named = [await cache.of(context) for context in contexts]

@@ -112,7 +112,7 @@ class Create:
         kind: Of which kind.
         recovery: What happens when its binding is found gone.
         is_short: Its binding lives for a second.
-        times: 0 asks without a `request_id`, 1 and more so often at once with the same.
+        times: 0 asks without a `idempotency_key`, 1 and more so often at once with the same.
         shared: The content, for a context that may be reused; None for content of its own.
     """
 
@@ -709,7 +709,7 @@ class Run:
             ttl=SHORT if step.is_short else LONG,
             mode=step.kind.mode,
             display_name=f"{step.tenant} {number}",
-            request_id=f"{number}" if step.times else "",
+            idempotency_key=f"{number}" if step.times else "",
             reuse=pb.REUSE_NEVER if step.shared is None else pb.REUSE_IDENTICAL,
             recovery=step.recovery,
         )
@@ -730,11 +730,11 @@ class Run:
         self, tenant: str, request: pb.CreateContextRequest, refused: bool
     ) -> pb.CreateContextResponse | None:
         try:
-            begin = self._insist if request.request_id else self._call
+            begin = self._insist if request.idempotency_key else self._call
             return await begin(tenant, "CreateContext", request)
         except grpc.aio.AioRpcError as error:
             if reason_of(error) in self._excuses():
-                assert not request.request_id
+                assert not request.idempotency_key
                 return None
             # One that is reused need not be cached again.
             assert refused, reason_of(error)

@@ -111,7 +111,7 @@ async def test_calls_that_need_the_store_fail_while_it_is_away_and_no_others_do(
         client.update(fixed, display_name="x"),
         client.delete(fixed),
         client.made(GEMINI),
-        client.made(GEMINI, request_id="once"),
+        client.made(GEMINI, idempotency_key="once"),
         client.made(GEMINI, reuse=pb.REUSE_IDENTICAL),
     ):
         failed = await failure(call)
@@ -126,7 +126,7 @@ async def test_calls_that_need_the_store_fail_while_it_is_away_and_no_others_do(
 
     assert not (await client.chat(fixed)).context.restored
     assert (await client.chat(session)).text
-    assert (await client.made(GEMINI, request_id="once")).id
+    assert (await client.made(GEMINI, idempotency_key="once")).id
     # Calls that ended while it was away are not counted.
     assert (await client.get(fixed)).statistics.call_count == 2
 
@@ -175,7 +175,7 @@ async def test_a_create_that_upstream_made_while_the_store_was_away_is_kept(
     held, gateway, breakable, asked
 ):
     client, arrived, go_on = held
-    call = asyncio.create_task(client.made(GEMINI, request_id="once more"))
+    call = asyncio.create_task(client.made(GEMINI, idempotency_key="once more"))
     await arrived.wait()
     await breakable.take_away()
     go_on.set()
@@ -185,5 +185,5 @@ async def test_a_create_that_upstream_made_while_the_store_was_away_is_kept(
     context = await call
 
     assert (await client.get(context)).id == context.id
-    assert (await client.made(GEMINI, request_id="once more")).id == context.id
+    assert (await client.made(GEMINI, idempotency_key="once more")).id == context.id
     assert asked() == ["create"]

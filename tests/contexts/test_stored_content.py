@@ -101,10 +101,10 @@ async def live_through_everything(client, gateway, marker, failure, **fields):
     gemini = await client.made(GEMINI, **made)
     for way in ("chat", "stream", "generate", "stream_generate", "count"):
         await client.ask(way, gemini, f"Turn {marker}.")
-    await client.made(GEMINI, request_id=secrets.token_hex(4), **made)
+    await client.made(GEMINI, idempotency_key=secrets.token_hex(4), **made)
     await client.made(GEMINI, reuse=pb.REUSE_IDENTICAL, **made)
     await failure(client.chat(ark, f"Fails {marker}", model=f"{ARK}+server-error"))
-    await failure(client.made(f"{GEMINI}+server-error", request_id="fails", **made))
+    await failure(client.made(f"{GEMINI}+server-error", idempotency_key="fails", **made))
     return ark, gemini
 
 

@@ -245,7 +245,7 @@ async def test_a_caller_cut_off_anywhere_in_a_kept_answer_reads_the_rest_on_any_
 ):
     async with replicas() as (one, other):
         context = await one.client.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.01", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.01", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         first, _ = await wire(one.address, family.stream, request)
         again, written = await wire(other.address, family.stream, request)
@@ -288,13 +288,13 @@ async def test_a_caller_cut_off_anywhere_in_a_running_answer_gets_the_rest_of_on
 
         async def cut_and_resume(cut):
             name = repr(cut)
-            request = family.request(requests, context, request_id=name, **fields)
+            request = family.request(requests, context, idempotency_key=name, **fields)
             async with Proxy(one.address, cut) as proxy:
                 had = await read_through(proxy, client_of, family.stream, request)
             was_running = gateway.open_requests > 0
             after = had[-1].sequence if had else 0
             resume = family.request(
-                requests, context, request_id=name, resume_after=after, **fields
+                requests, context, idempotency_key=name, resume_after=after, **fields
             )
             rests = await asyncio.gather(
                 *(read(r.client.call(family.stream, resume)) for r in (one, other))
@@ -320,7 +320,7 @@ async def test_a_caller_cut_off_again_and_again_ends_with_the_whole_answer(
 ):
     async with replicas() as pair:
         context = await pair[0].client.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.03", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.03", "idempotency_key": "once"}
         had: list = []
         for round_ in itertools.count():
             after = had[-1].sequence if had else 0
@@ -353,7 +353,7 @@ async def test_a_whole_answer_cut_off_anywhere_is_read_again_either_way(
 
         async def cut_and_retry(cut):
             name = repr(cut)
-            request = family.request(requests, context, request_id=name, **fields)
+            request = family.request(requests, context, idempotency_key=name, **fields)
             async with Proxy(one.address, cut) as proxy:
                 await read_through(proxy, client_of, family.unary, request)
             again = [await r.client.call(family.unary, request) for r in (other, one)]
@@ -376,7 +376,7 @@ async def test_a_whole_answer_cut_off_while_it_is_made_is_read_once_it_is_there(
 ):
     async with replicas() as (one, other):
         context = await one.client.made(GEMINI)
-        fields = {"model": f"{GEMINI}+delay=0.5", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+delay=0.5", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         async with Proxy(one.address, NEVER) as proxy:
             call = asyncio.create_task(read_through(proxy, client_of, family.unary, request))
@@ -400,16 +400,16 @@ async def test_a_cut_stream_is_read_whole_by_the_unary_twin_and_the_reverse(
     async with replicas() as (one, other):
         context = await one.client.made(GEMINI)
         fields = {"model": f"{GEMINI}+pace=0.02"}
-        request = family.request(requests, context, request_id="stream", **fields)
+        request = family.request(requests, context, idempotency_key="stream", **fields)
         async with Proxy(one.address, Cut(3, 4)) as proxy:
             had = await read_through(proxy, client_of, family.stream, request)
         whole = await other.client.call(family.unary, request)
         resume = family.request(
-            requests, context, request_id="stream", resume_after=len(had), **fields
+            requests, context, idempotency_key="stream", resume_after=len(had), **fields
         )
         rest = await read(one.client.call(family.stream, resume))
 
-        request = family.request(requests, context, request_id="unary", **fields)
+        request = family.request(requests, context, idempotency_key="unary", **fields)
         async with Proxy(one.address, Cut(0, 20)) as cut_unary:
             assert await read_through(cut_unary, client_of, family.unary, request) == []
         events = await read(other.client.call(family.stream, request))
@@ -427,7 +427,7 @@ async def test_on_every_kind_of_store_a_cut_stream_is_resumed_on_both_replicas(
 ):
     async with replicas() as (one, other):
         context = await one.client.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.02", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.02", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         async with Proxy(one.address, Cut(3, 12)) as proxy:
             had = await read_through(proxy, client_of, family.stream, request)

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from contextbridge_server.store.patience import patiently
+from contextbridge_server.store.backoff import retry_with_backoff
 from families import read, some, text_of
 
 GEMINI = "gemini-2.5-flash"
@@ -85,7 +85,7 @@ async def dies(ending, process, clients, requests, failure, family, asked):
     """Read a generation here and there while its process is ended; return how long it took."""
     stream, unary, asking = METHODS[family]
     ask = getattr(requests, asking)
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with clients() as beside, clients() as late:
         async with process() as (pid, owner):
             context = await owner.made(GEMINI)
@@ -157,7 +157,7 @@ async def test_readers_elsewhere_learn_that_a_generations_process_was_stopped(
 async def test_a_process_that_was_taken_for_dead_spoils_nothing_when_it_wakes(
     process, clients, requests, failure, gateway
 ):
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with clients() as beside, process() as (pid, owner):
         context = await owner.made(GEMINI)
         request = requests.chatting(context, COUNT, **fields)
@@ -217,7 +217,7 @@ async def test_a_store_that_comes_back_in_time_has_the_whole_generation(
 ):
     stream, unary, asking = METHODS[family]
     ask = getattr(requests, asking)
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with replicas(durable) as (one, other):
         context = await one.made(GEMINI)
         request = ask(context, COUNT, **fields)
@@ -242,7 +242,7 @@ async def test_a_store_that_comes_back_in_time_has_the_whole_generation(
 async def test_an_embedded_store_that_is_killed_has_the_whole_generation(
     bridge, client_of, gateway, requests, eventually, asked
 ):
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     with tempfile.TemporaryDirectory() as directory:
 
         def valkeys() -> list[int]:
@@ -284,8 +284,8 @@ def serves(entry: Path, directory: Path) -> bool:
 async def test_a_store_that_stays_away_costs_the_caller_nothing_and_leaves_nobody_waiting(
     durable, replicas, requests, failure, monkeypatch, asked
 ):
-    monkeypatch.setattr(patiently, "__defaults__", (timedelta(milliseconds=300),))
-    fields = {"model": SLOW, "request_id": "once"}
+    monkeypatch.setattr(retry_with_backoff, "__defaults__", (timedelta(milliseconds=300),))
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with replicas(durable, resume_grace="20s") as (one, other):
         context = await one.made(GEMINI)
         request = requests.chatting(context, COUNT, **fields)
@@ -312,8 +312,8 @@ async def test_a_store_that_stays_away_costs_the_caller_nothing_and_leaves_nobod
 async def test_once_it_is_given_up_readers_elsewhere_do_not_wait_for_the_rest(
     durable, replicas, requests, failure, monkeypatch, eventually
 ):
-    monkeypatch.setattr(patiently, "__defaults__", (timedelta(milliseconds=300),))
-    fields = {"model": SLOW, "request_id": "once"}
+    monkeypatch.setattr(retry_with_backoff, "__defaults__", (timedelta(milliseconds=300),))
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with replicas(durable) as (one, other):
         context = await one.made(GEMINI)
         request = requests.chatting(context, ENDLESS, **fields)
@@ -342,7 +342,7 @@ async def test_once_it_is_given_up_readers_elsewhere_do_not_wait_for_the_rest(
 async def test_a_store_that_has_lost_everything_ends_no_answer_and_resumes_none(
     running_server, replicas, requests, failure, asked
 ):
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with running_server() as server, replicas(server) as (one, other):
         raw = (await one.made(GEMINI)).upstream_id
         request = requests.generating(raw, COUNT, **fields)
@@ -371,7 +371,7 @@ async def test_a_store_that_has_lost_everything_ends_no_answer_and_resumes_none(
 async def test_a_store_that_is_full_costs_the_caller_nothing(
     running_server, replicas, requests, failure, eventually
 ):
-    fields = {"model": SLOW, "request_id": "once"}
+    fields = {"model": SLOW, "idempotency_key": "once"}
     async with running_server() as server, replicas(server) as (one, other):
         raw = (await one.made(GEMINI)).upstream_id
         request = requests.generating(raw, COUNT, **fields)
@@ -385,7 +385,7 @@ async def test_a_store_that_is_full_costs_the_caller_nothing(
             whole, failed = await asyncio.gather(
                 read(call, events), failure(read(elsewhere, there))
             )
-            other_id = requests.generating(raw, COUNT, model=GEMINI, request_id="another")
+            other_id = requests.generating(raw, COUNT, model=GEMINI, idempotency_key="another")
             without = await read(one.call("StreamGenerateContent", other_id))
 
     assert text_of(whole) == text_of(without) == NUMBERS

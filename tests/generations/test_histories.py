@@ -92,7 +92,7 @@ class Reading:
     Attributes:
         caller: Who called.
         topic: What was asked.
-        request_id: Its request id, or nothing.
+        idempotency_key: Its request id, or nothing.
         way: Whether it is a streaming call; a unary one is told its answer in one event.
         before: The events that the caller had, and resumed after.
         events: The events that it was told.
@@ -104,7 +104,7 @@ class Reading:
 
     caller: int
     topic: str
-    request_id: str
+    idempotency_key: str
     way: Literal["stream", "unary"]
     bridge: int = 0
     before: tuple[Told, ...] = ()
@@ -127,7 +127,7 @@ class Reading:
     @property
     def payer(self) -> str:
         """Who pays, if it pays: a request id pays once."""
-        return self.request_id or f"{id(self)}"
+        return self.idempotency_key or f"{id(self)}"
 
 
 @dataclass
@@ -175,7 +175,7 @@ class History:
                 for t in r.events
             )
             lines.append(
-                f"caller {r.caller} {r.topic} id={r.request_id!r} {r.way} bridge {r.bridge} "
+                f"caller {r.caller} {r.topic} id={r.idempotency_key!r} {r.way} bridge {r.bridge} "
                 f"after {len(r.before)}: {said} => {r.end}"
                 + (f" (of {r.refused})" if r.refused is not None else "")
                 + (" resumable" if r.is_resumable else "")
@@ -253,8 +253,8 @@ def wrong_between(history: History) -> Iterator[str]:
         if reading.generation is None:
             continue
         by_generation[reading.generation].append(reading)
-        if reading.request_id and reading.is_resumable:
-            by_id[reading.request_id].add(reading.generation)
+        if reading.idempotency_key and reading.is_resumable:
+            by_id[reading.idempotency_key].add(reading.generation)
     for id_, numbers in by_id.items():
         if len(numbers) > 1:
             yield f"request id {id_} names generations {sorted(numbers)}"
@@ -516,20 +516,20 @@ class Run:
         )
 
     async def _caller(
-        self, number: int, topic: str, request_id: str, visits: Sequence[Visit]
+        self, number: int, topic: str, idempotency_key: str, visits: Sequence[Visit]
     ) -> None:
         has: tuple[Told, ...] = ()
         last = replace(visits[-1], pause=0, way="stream", leaves_after=None)
         for visit in (*visits, *[last] * MOST_TRIES):
             await asyncio.sleep(visit.pause)
-            reading = Reading(number, topic, request_id, visit.way, visit.bridge)
+            reading = Reading(number, topic, idempotency_key, visit.way, visit.bridge)
             if visit.way == "stream":
                 reading.before = has
             await self._read(reading, visit)
             if visit.way == "stream":
                 # What cannot be resumed is begun again.
-                has = tuple(reading.all) if request_id and reading.is_resumable else ()
-            if reading.end == OK and request_id and has:
+                has = tuple(reading.all) if idempotency_key and reading.is_resumable else ()
+            if reading.end == OK and idempotency_key and has:
                 await self._once_more(reading, has)
             if reading.end == HUNG or (visit is last and reading.end not in AGAIN):
                 return
@@ -612,7 +612,7 @@ class Run:
             "ctx-raw",
             reading.topic,
             model="m",
-            request_id=reading.request_id,
+            idempotency_key=reading.idempotency_key,
             resume_after=len(reading.before),
             **fields,
         )
@@ -1035,7 +1035,7 @@ BAD: dict[str, tuple[Callable[[], History], Callable[[History], None]]] = {
         both(
             another_whole,
             change(2, events=told(1, 2, 3, 4, 5, 6, generation=1)),
-            change(2, request_id="a", is_resumable=True),
+            change(2, idempotency_key="a", is_resumable=True),
         ),
     ),
     "billed twice": (good, change(2, is_billed=True)),

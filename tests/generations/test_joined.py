@@ -18,9 +18,9 @@ import pytest
 from aiohttp import web
 
 from contextbridge import v1 as pb
-from contextbridge_server.generations.attachments import Attachments
+from contextbridge_server.generations.generation_manager import GenerationManager
+from contextbridge_server.generations.hit_cache import HitCache
 from contextbridge_server.generations.journal import Journal
-from contextbridge_server.generations.recent import RecentHits
 from contextbridge_server.generations.stored_journals import StoredJournals
 
 pytestmark = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
@@ -194,7 +194,7 @@ def reading_fixture(monkeypatch: pytest.MonkeyPatch) -> Reading:
             finally:
                 count.now -= 1
 
-    find = RecentHits.find
+    find = HitCache.find
 
     def found(self, ask):
         hit = find(self, ask)
@@ -202,7 +202,7 @@ def reading_fixture(monkeypatch: pytest.MonkeyPatch) -> Reading:
         return hit
 
     monkeypatch.setattr(Journal, "reading", reading)
-    monkeypatch.setattr(RecentHits, "find", found)
+    monkeypatch.setattr(HitCache, "find", found)
     return count
 
 
@@ -541,7 +541,7 @@ async def test_who_leaves_while_joining_keeps_nothing_running(
     replicas, begin, said, families, eventually, monkeypatch
 ):
     is_joining = asyncio.Event()
-    attach = Attachments.attach
+    attach = GenerationManager.attach
 
     async def attaching(self, ask, *arguments):
         attached = await attach(self, ask, *arguments)
@@ -550,7 +550,7 @@ async def test_who_leaves_while_joining_keeps_nothing_running(
             await asyncio.Event().wait()
         return attached
 
-    monkeypatch.setattr(Attachments, "attach", attaching)
+    monkeypatch.setattr(GenerationManager, "attach", attaching)
 
     async def attempt(number):
         asked = {"user": f"try {number}"}
@@ -627,7 +627,7 @@ async def test_who_comes_as_the_last_one_leaves_has_an_answer_that_is_kept(
     replicas, begin, said, upstream, eventually, monkeypatch
 ):
     is_ending, has_come = asyncio.Event(), asyncio.Event()
-    end_unread, attach = StoredJournals.end_unread, Attachments.attach
+    end_unread, attach = StoredJournals.end_unread, GenerationManager.attach
 
     async def ending(self, *arguments, **options):
         is_ending.set()
@@ -643,7 +643,7 @@ async def test_who_comes_as_the_last_one_leaves_has_an_answer_that_is_kept(
     (await said()).say("one")
     await first.until("one")
     monkeypatch.setattr(StoredJournals, "end_unread", ending)
-    monkeypatch.setattr(Attachments, "attach", attaching)
+    monkeypatch.setattr(GenerationManager, "attach", attaching)
     first.leave()
     await is_ending.wait()
 
@@ -662,7 +662,7 @@ async def test_who_comes_as_the_last_one_leaves_has_an_answer_that_is_kept(
     assert ((await reading).text, third.status) == (second.text, HIT)
 
 
-async def test_a_request_id_that_comes_as_the_last_one_leaves_has_its_grace(
+async def test_an_idempotency_key_that_comes_as_the_last_one_leaves_has_its_grace(
     replicas, begin, said, upstream, eventually, monkeypatch
 ):
     """It names the generation after its process last heard that nothing does."""
@@ -819,7 +819,7 @@ async def test_what_the_store_has_lost_is_no_gap(engine, replicas, begin, said, 
         _, _, found = await batches()
         return len(found) >= count
 
-    payer = await begin(replicas[0], request_id="once")
+    payer = await begin(replicas[0], idempotency_key="once")
     answer = await said()
     for number, word in enumerate(("one", "two", "three")):
         answer.say(word)
@@ -839,7 +839,7 @@ async def test_what_the_store_has_lost_is_no_gap(engine, replicas, begin, said, 
 
     await eventually(is_noticed)
 
-    reader = await begin(replicas[1], request_id="once")
+    reader = await begin(replicas[1], idempotency_key="once")
     reading = asyncio.create_task(reader.gone())
     answer.end("five")
     await payer.rest()
@@ -914,15 +914,15 @@ async def test_a_refresh_does_not_join_and_counts_whoever_ends_first(
 
 
 @REPLICAS
-async def test_calls_of_one_request_id_are_of_one_generation(
+async def test_calls_of_one_idempotency_key_are_of_one_generation(
     replica, replicas, begin, said, upstream
 ):
-    calls = [await begin(replicas[replica * n % 2], request_id="once") for n in range(4)]
+    calls = [await begin(replicas[replica * n % 2], idempotency_key="once") for n in range(4)]
     (await said()).end("one two")
     for call in calls:
         await call.rest()
-    retry = await (await begin(replicas[replica], "unary", request_id="once")).rest()
-    other = await (await begin(replicas[replica], request_id="twice")).rest()
+    retry = await (await begin(replicas[replica], "unary", idempotency_key="once")).rest()
+    other = await (await begin(replicas[replica], idempotency_key="twice")).rest()
 
     assert {call.text for call in (*calls, retry, other)} == {"one two "}
     assert {call.status for call in (*calls, retry)} == {MISS}
@@ -932,19 +932,19 @@ async def test_calls_of_one_request_id_are_of_one_generation(
 
 @REPLICAS
 async def test_a_retry_is_told_what_the_first_call_was(replica, replicas, begin, said, upstream):
-    first = await begin(replicas[0], request_id="first")
+    first = await begin(replicas[0], idempotency_key="first")
     answer = await said()
     answer.say("one")
     await first.until("one")
-    joined = await begin(replicas[replica], request_id="joined")
+    joined = await begin(replicas[replica], idempotency_key="joined")
     await joined.until("one")
     joined.leave()
     answer.end("two")
     await first.rest()
-    hit = await (await begin(replicas[replica], request_id="hit")).rest()
+    hit = await (await begin(replicas[replica], idempotency_key="hit")).rest()
 
     retries = [
-        await (await begin(replicas[1 - replica], way, request_id=name)).rest()
+        await (await begin(replicas[1 - replica], way, idempotency_key=name)).rest()
         for name in ("first", "joined", "hit")
         for way in ("stream", "unary")
     ]
@@ -958,13 +958,13 @@ async def test_a_retry_is_told_what_the_first_call_was(replica, replicas, begin,
 
 
 @REPLICAS
-async def test_what_was_joined_with_a_request_id_waits_for_its_caller(
+async def test_what_was_joined_with_an_idempotency_key_waits_for_its_caller(
     replica, replicas, begin, said, upstream, reading, eventually
 ):
     payer = await begin(replicas[0])
     answer = await said()
     answer.say("one two")
-    joined = await begin(replicas[replica], request_id="joined")
+    joined = await begin(replicas[replica], idempotency_key="joined")
     await joined.until("one two")
     has = joined.events[-1].sequence
 
@@ -972,7 +972,7 @@ async def test_what_was_joined_with_a_request_id_waits_for_its_caller(
     joined.leave()
     await eventually(lambda: reading.now == 0)
     await asyncio.sleep(2 * AT_ONCE_SECONDS)
-    back = await begin(replicas[1 - replica], request_id="joined", resume_after=has)
+    back = await begin(replicas[1 - replica], idempotency_key="joined", resume_after=has)
     answer.end("three")
     events = [event async for event in back._iterator()]
 
@@ -984,7 +984,7 @@ async def test_what_was_joined_with_a_request_id_waits_for_its_caller(
 
 
 @pytest.mark.parametrize("is_same_id", [True, False])
-async def test_a_call_that_joins_at_once_with_a_request_id_waits_for_nobody(
+async def test_a_call_that_joins_at_once_with_an_idempotency_key_waits_for_nobody(
     is_same_id, replicas, begin, said, upstream, families, eventually, monkeypatch
 ):
     """The id names the generation before the call that begins it can have it name it."""
@@ -1001,9 +1001,9 @@ async def test_a_call_that_joins_at_once_with_a_request_id_waits_for_nobody(
         return result
 
     monkeypatch.setattr(StoredJournals, "point", point)
-    first = Call(replicas[0], families["chat"], request_id="once")
+    first = Call(replicas[0], families["chat"], idempotency_key="once")
     await is_begun.wait()
-    second = Call(replicas[1], families["chat"], request_id="once" if is_same_id else "twice")
+    second = Call(replicas[1], families["chat"], idempotency_key="once" if is_same_id else "twice")
     # Whatever names what, someone asks upstream long before a dead process is given up.
     began = time.monotonic()
     ends = [asyncio.create_task(call.rest()) for call in (first, second)]
@@ -1042,10 +1042,10 @@ async def test_who_joined_what_its_beginner_gave_up_gets_an_answer(
 ):
     """A request id comes to name one generation while its caller begins another."""
     async with named_elsewhere(monkeypatch, "once") as (is_begun, may_go_on):
-        first = Call(replicas[0], families["chat"], request_id="once")
+        first = Call(replicas[0], families["chat"], idempotency_key="once")
         await is_begun.wait()
         joined = await begin(replicas[1])
-        other = Call(replicas[1], families["chat"], request_id="once", user="another")
+        other = Call(replicas[1], families["chat"], idempotency_key="once", user="another")
         (await said()).end("one two")
         code = await other.gone()
         may_go_on.set()

@@ -188,8 +188,8 @@ async def test_a_call_that_wants_a_younger_answer_gets_one(caller_of, eventually
 
 
 @ONE_STORE
-@pytest.mark.parametrize("fields", [{"request_id": "order-7"}], ids=["named"])
-async def test_a_call_with_a_request_id_goes_by_the_store(fields, caller_of):
+@pytest.mark.parametrize("fields", [{"idempotency_key": "order-7"}], ids=["named"])
+async def test_a_call_with_an_idempotency_key_goes_by_the_store(fields, caller_of):
     async with caller_of() as caller:
         request = await asking(caller, "generate")
         await warmed(caller, request)

@@ -381,8 +381,8 @@ async def test_an_answer_from_a_context_that_was_deleted_is_not_served(
 
 
 @ONE_STORE
-async def test_request_ids_share_answers_as_others_do(caller, asked):
-    requests = [generating(request_id=request_id) for request_id in ("r-1", "r-2", "r-1", "")]
+async def test_idempotency_keys_share_answers_as_others_do(caller, asked):
+    requests = [generating(idempotency_key=idempotency_key) for idempotency_key in ("r-1", "r-2", "r-1", "")]
 
     answers = [await caller.events(request) for request in requests]
 

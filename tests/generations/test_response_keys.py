@@ -30,7 +30,7 @@ from contextbridge_server.generations.response_cache import (
 )
 from contextbridge_server.translate.chat_translator import ChatTranslator
 from contextbridge_server.translate.gemini_translator import GeminiTranslator
-from contextbridge_server.upstream.port import CallTerms
+from contextbridge_server.upstream.interface import CallTerms
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "response_keys" / "vectors.json"
 VECTORS = json.loads(GOLDEN.read_text())
@@ -40,7 +40,7 @@ FAMILIES = pytest.mark.parametrize("family", TRANSLATORS)
 CONTEXT_FIELDS = {"chat": "context_id", "generate": "cached_content"}
 CONTEXT = "content:5e"
 
-HOW_IT_IS_READ = ("request_id", "resume_after")
+HOW_IT_IS_READ = ("idempotency_key", "resume_after")
 """Fields that say how an answer is read, and never which one it is."""
 BY_RULES = ("model", "response_cache", "customer")
 """Fields that count by rules of their own."""
@@ -608,7 +608,7 @@ def test_a_request_that_came_over_the_wire_has_the_same_key(family):
 
 @FAMILIES
 @pytest.mark.parametrize("base", ["empty", "full"])
-def test_whatever_is_changed_makes_another_request_under_a_request_id(family, base):
+def test_whatever_is_changed_makes_another_request_under_an_idempotency_key(family, base):
     told_apart(
         lambda copy: request_digest(ask_of(family, copy)), plain(family)[base], HOW_IT_IS_READ
     )
@@ -618,12 +618,12 @@ def test_whatever_is_changed_makes_another_request_under_a_request_id(family, ba
 def test_how_an_answer_is_read_makes_no_other_request(family):
     request = plain(family)["full"]
     digest = request_digest(ask_of(family, request))
-    request.request_id, request.resume_after = "another", 99
+    request.idempotency_key, request.resume_after = "another", 99
 
     assert request_digest(ask_of(family, request)) == digest
 
 
-def test_a_request_id_is_its_tenants_and_its_accounts():
+def test_an_idempotency_key_is_its_tenants_and_its_accounts():
     askers = [
         Asker(Caller("caller", tenant), CallTerms("r", None, key))
         for tenant in ("acme", "bolt")

@@ -61,7 +61,7 @@ async def test_the_same_request_attaches_to_its_generation_while_that_runs(
 ):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         call = one.call(family.stream, request)
         events = await some(call, 3)
@@ -84,7 +84,7 @@ async def test_the_same_request_attaches_to_its_generation_while_that_runs(
 async def test_the_same_request_replays_its_generation_after_that(family, pair, requests, asked):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.01", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.01", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         whole = await read(one.call(family.stream, request))
 
@@ -104,7 +104,7 @@ async def test_the_same_request_replays_its_generation_after_that(family, pair, 
 async def test_many_first_calls_at_once_share_one_generation(pair, requests, asked):
     async with pair() as clients:
         context = await clients[0].made(GEMINI)
-        request = requests.chatting(context, COUNT, request_id="once")
+        request = requests.chatting(context, COUNT, idempotency_key="once")
 
         runs = await asyncio.gather(
             *(read(clients[n % 2].call("ChatWithContext", request)) for n in range(30))
@@ -119,7 +119,7 @@ async def test_many_first_calls_at_once_share_one_generation(pair, requests, ask
 async def test_a_generation_outlives_the_deadline_of_the_caller_who_began_it(pair, requests, asked):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.1", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.1", "idempotency_key": "once"}
         request = requests.chatting(context, COUNT, **fields)
         call = one.call("ChatWithContext", request, timeout=0.6)
         had: list = []
@@ -139,7 +139,7 @@ async def test_a_retry_is_a_resume_also_where_no_more_generations_may_be_begun(
 ):
     async with pair(tenant_max_journals=1) as (one, _):
         context = await one.made(GEMINI)
-        request = requests.chatting(context, COUNT, model=f"{GEMINI}+pace=0.05", request_id="once")
+        request = requests.chatting(context, COUNT, model=f"{GEMINI}+pace=0.05", idempotency_key="once")
         call = one.call("ChatWithContext", request)
         events = await some(call, 2)
         again = await one.call("CompleteChatWithContext", request)
@@ -156,13 +156,13 @@ async def test_a_retry_is_a_resume_also_where_no_more_generations_may_be_begun(
 async def test_another_request_under_a_known_id_is_refused(pair, requests, failure, asked):
     async with pair() as (one, other):
         context, another = await one.made(GEMINI), await one.made(GEMINI, "Another.")
-        paced = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+        paced = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
         call = one.call("ChatWithContext", requests.chatting(context, COUNT, **paced))
         events = await some(call, 2)
         requests_ = [
             ("ChatWithContext", requests.chatting(context, "count to 13", **paced)),
             ("ChatWithContext", requests.chatting(another, COUNT, **paced)),
-            ("ChatWithContext", requests.chatting(context, COUNT, request_id="once")),
+            ("ChatWithContext", requests.chatting(context, COUNT, idempotency_key="once")),
             ("ChatWithContext", requests.chatting(context, COUNT, temperature=0.5, **paced)),
             ("ChatWithContext", requests.chatting(context, "x", resume_after=2, **paced)),
             ("StreamGenerateContent", requests.generating(context, COUNT, **paced)),
@@ -182,7 +182,7 @@ async def test_another_request_under_a_known_id_is_refused(pair, requests, failu
     assert len(running) == len(ended) == 24
     for refusal in (*running, *ended):
         assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
-        assert refusal.reason == "REQUEST_ID_REUSED"
+        assert refusal.reason == "IDEMPOTENCY_KEY_REUSED"
     assert len(answers_made(asked)) == 1
 
 
@@ -190,19 +190,19 @@ async def test_another_request_under_a_known_id_is_refused(pair, requests, failu
 async def test_the_same_id_of_another_tenant_is_another(tenants, requests, failure, asked):
     async with tenants() as (acme, bolt):
         context, own = await acme.made(GEMINI), await bolt.made(GEMINI)
-        request = requests.chatting(context, COUNT, request_id="once")
+        request = requests.chatting(context, COUNT, idempotency_key="once")
         whole = await read(acme.call("ChatWithContext", request))
-        twice = requests.chatting(context, "Not hello", request_id="twice")
+        twice = requests.chatting(context, "Not hello", idempotency_key="twice")
         await read(acme.call("ChatWithContext", twice))
-        inline = requests.generating("", COUNT, model=GEMINI, request_id="inline")
+        inline = requests.generating("", COUNT, model=GEMINI, idempotency_key="inline")
         theirs = await read(acme.call("StreamGenerateContent", inline))
         asked()
 
         refused = await failure(read(bolt.call("ChatWithContext", request)))
-        resume = requests.chatting(own, COUNT, request_id="twice", resume_after=2)
+        resume = requests.chatting(own, COUNT, idempotency_key="twice", resume_after=2)
         unknown = await failure(read(bolt.call("ChatWithContext", resume)))
         fresh = await read(
-            bolt.call("ChatWithContext", requests.chatting(own, "Hello", request_id="twice"))
+            bolt.call("ChatWithContext", requests.chatting(own, "Hello", idempotency_key="twice"))
         )
         mine = await read(bolt.call("StreamGenerateContent", inline))
         again = await read(acme.call("ChatWithContext", request))
@@ -225,7 +225,7 @@ async def test_an_unknown_id_begins_a_generation_and_cannot_be_gone_on_with(
 ):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        resume = family.request(requests, context, request_id="once", resume_after=3)
+        resume = family.request(requests, context, idempotency_key="once", resume_after=3)
         for client in (one, other):
             refused = await failure(read(client.call(family.stream, resume)))
             assert (refused.code, refused.reason) == (
@@ -235,7 +235,7 @@ async def test_an_unknown_id_begins_a_generation_and_cannot_be_gone_on_with(
         assert answers_made(asked) == []
 
         fresh = await read(
-            one.call(family.stream, family.request(requests, context, request_id="once"))
+            one.call(family.stream, family.request(requests, context, idempotency_key="once"))
         )
         await read(other.call(family.stream, resume))
 
@@ -247,7 +247,7 @@ async def test_an_unknown_id_begins_a_generation_and_cannot_be_gone_on_with(
 async def test_what_lies_past_the_end_of_a_generation_is_refused(family, pair, requests, failure):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.03", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.03", "idempotency_key": "once"}
         call = one.call(family.stream, family.request(requests, context, **fields))
         events = await some(call, 2)
         past = family.request(requests, context, resume_after=99, **fields)
@@ -275,9 +275,9 @@ async def test_a_generation_that_failed_before_its_first_event_is_begun_again(
     between.refuse("v1", 500)
     async with pair(upstream=between.url, retry_max_attempts=1) as (one, other):
         inline = (
-            requests.generating("", COUNT, model=GEMINI, request_id="once")
+            requests.generating("", COUNT, model=GEMINI, idempotency_key="once")
             if family is NATIVE
-            else requests.chatting("ctx-1", COUNT, model=ARK, request_id="once")
+            else requests.chatting("ctx-1", COUNT, model=ARK, idempotency_key="once")
         )
         failed = [
             await failure(read(client.call(family.stream, inline))) for client in (one, other, one)
@@ -286,7 +286,7 @@ async def test_a_generation_that_failed_before_its_first_event_is_begun_again(
         between.give_way()
         if family is CHAT:
             return
-        resume = requests.generating("", COUNT, model=GEMINI, request_id="once", resume_after=1)
+        resume = requests.generating("", COUNT, model=GEMINI, idempotency_key="once", resume_after=1)
         refused = await failure(read(other.call(family.stream, resume)))
         fresh = await read(other.call(family.stream, inline))
         again = await read(one.call(family.stream, inline))
@@ -318,7 +318,7 @@ async def test_the_others_go_on_when_a_generation_fails_before_its_first_event(
 
     async with pair(upstream=between.url, retry_max_attempts=1) as (one, other):
         context = await one.made(GEMINI)
-        request = family.request(requests, context, request_id="once")
+        request = family.request(requests, context, idempotency_key="once")
         between.rule = rule
         payer = asyncio.create_task(read(one.call(family.stream, request)))
         await arrived.wait()
@@ -347,7 +347,7 @@ async def test_a_late_reader_of_a_failed_generation_is_told_what_the_first_was(
 ):
     async with pair() as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+{fault}+pace=0.02", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+{fault}+pace=0.02", "idempotency_key": "once"}
         request = family.request(requests, context, **fields)
         had: list = []
         first, beside = await asyncio.gather(
@@ -379,14 +379,14 @@ async def test_a_stream_says_whether_it_can_be_taken_up_again(pair, bridge, clie
         context = await one.made(GEMINI)
         for client, fields, resumable in (
             (one, {}, False),
-            (one, {"request_id": "once"}, True),
-            (one, {"request_id": "once"}, True),
-            (other, {"request_id": "once"}, True),
+            (one, {"idempotency_key": "once"}, True),
+            (one, {"idempotency_key": "once"}, True),
+            (other, {"idempotency_key": "once"}, True),
             (one, {"response_cache": pb.ResponseCachePolicy(enabled=True)}, False),
             (other, {"response_cache": pb.ResponseCachePolicy(enabled=True)}, False),
             (
                 one,
-                {"response_cache": pb.ResponseCachePolicy(enabled=True), "request_id": "hit"},
+                {"response_cache": pb.ResponseCachePolicy(enabled=True), "idempotency_key": "hit"},
                 True,
             ),
         ):
@@ -406,7 +406,7 @@ async def test_a_stream_says_whether_it_can_be_taken_up_again(pair, bridge, clie
             context_id=made.upstream_id or made.id,
             model=GEMINI,
             messages=[pb.ChatMessage(role="user", content=COUNT)],
-            request_id="once",
+            idempotency_key="once",
         )
         events = await read(client.call("ChatWithContext", request))
 
@@ -416,7 +416,7 @@ async def test_a_stream_says_whether_it_can_be_taken_up_again(pair, bridge, clie
 
 async def test_without_a_store_nothing_can_be_gone_on_with(bridge, client_of, requests, gateway):
     async with bridge(gateway.url, store="none") as channel:
-        request = requests.generating("", COUNT, model=GEMINI, request_id="once", resume_after=1)
+        request = requests.generating("", COUNT, model=GEMINI, idempotency_key="once", resume_after=1)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await read(client_of(channel).call("StreamGenerateContent", request))
 
@@ -438,7 +438,7 @@ async def test_a_resumed_call_is_told_of_cache_and_cost_what_the_first_was(
         context = await one.made(GEMINI)
         first, late = {}, {}
         for name, policy in policies.items():
-            fields = {"response_cache": policy, "request_id": name}
+            fields = {"response_cache": policy, "idempotency_key": name}
             request = family.request(requests, context, **fields)
             events = await read(one.call(family.stream, request))
             first[name] = told(events[-1])
@@ -474,7 +474,7 @@ async def test_a_retried_turn_of_a_session_is_added_once(pair, requests, gateway
     async with pair() as (one, other):
         session = await one.made(ARK, mode=pb.CONTEXT_MODE_SESSION)
         request = requests.chatting(
-            session, "Trim the lamps.", model=f"{ARK}+pace=0.03", request_id="turn-1"
+            session, "Trim the lamps.", model=f"{ARK}+pace=0.03", idempotency_key="turn-1"
         )
         await begun(one.call("ChatWithContext", request), 2)
         retried = [read(client.call("ChatWithContext", request)) for client in (other, one, other)]
@@ -502,7 +502,7 @@ async def test_a_generation_goes_on_when_its_caller_leaves_and_is_read_later(
 ):
     async with pair(resume_grace="1m") as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
         had = await begun(one.call(family.stream, family.request(requests, context, **fields)))
         # By itself, with nobody there:
         await gateway.wait_for_open(0, 30)
@@ -523,7 +523,7 @@ async def test_after_the_grace_upstreams_request_is_closed_and_the_generation_go
 ):
     async with pair(resume_grace="1s") as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
         endless = family.request(requests, context, "count to 100000", **fields)
         asked()
         await begun(one.call(family.stream, endless))
@@ -549,7 +549,7 @@ async def test_after_the_grace_upstreams_request_is_closed_and_the_generation_go
 async def test_a_reader_elsewhere_keeps_a_generation_past_the_grace(pair, requests, asked):
     async with pair(resume_grace="300ms") as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
         request = requests.chatting(context, "count to 25", **fields)
         call = one.call("ChatWithContext", request)
         had = await some(call, 2)
@@ -571,7 +571,7 @@ async def test_a_server_that_drains_ends_what_its_callers_may_come_back_for(
     async with clients() as other:
         async with clients(drain_grace="1m") as one:
             context = await one.made(GEMINI)
-            fields = {"model": f"{GEMINI}+pace=0.05", "request_id": "once"}
+            fields = {"model": f"{GEMINI}+pace=0.05", "idempotency_key": "once"}
             request = requests.chatting(context, "count to 25", **fields)
             had = await begun(one.call("ChatWithContext", request))
         resume = requests.chatting(context, "count to 25", resume_after=len(had), **fields)
@@ -585,7 +585,7 @@ async def test_a_server_that_drains_ends_what_its_callers_may_come_back_for(
 @ONE_KIND
 @FAMILIES
 @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
-async def test_without_a_request_id_leaving_closes_upstreams_request_within_a_second(
+async def test_without_an_idempotency_key_leaving_closes_upstreams_request_within_a_second(
     cached, family, pair, requests, gateway
 ):
     took = []
@@ -618,11 +618,11 @@ async def test_an_ended_generation_is_kept_for_the_retention_and_no_longer(
 ):
     async with pair(resume_retention="2s") as (one, other):
         context = await one.made(GEMINI)
-        request = requests.chatting(context, COUNT, request_id="once")
+        request = requests.chatting(context, COUNT, idempotency_key="once")
         begun_at = time.monotonic()
         whole = await read(one.call("ChatWithContext", request))
         again = await read(other.call("ChatWithContext", request))
-        resume = requests.chatting(context, COUNT, request_id="once", resume_after=2)
+        resume = requests.chatting(context, COUNT, idempotency_key="once", resume_after=2)
 
         async def is_gone():
             try:
@@ -653,7 +653,7 @@ async def test_an_answer_that_outgrows_its_journal_goes_to_its_caller_and_nobody
 ):
     async with pair(journal_max_bytes="4KiB") as (one, other):
         context = await one.made(GEMINI)
-        fields = {"model": f"{GEMINI}+pace=0.002", "request_id": "once"}
+        fields = {"model": f"{GEMINI}+pace=0.002", "idempotency_key": "once"}
         request = family.request(requests, context, "count to 500", **fields)
         events: list = []
         call = one.call(family.stream, request)
@@ -708,7 +708,7 @@ async def test_a_slow_reader_of_an_outgrown_answer_costs_no_more_memory_than_the
     monkeypatch.setattr(f"{module}.append", watched)
     async with pair(journal_max_bytes=str(bound)) as (one, _):
         context = await one.made(GEMINI)
-        request = requests.generating(context, f"say: {text}", request_id="once")
+        request = requests.generating(context, f"say: {text}", idempotency_key="once")
         call = one.call("StreamGenerateContent", request)
         events = await some(call, 1)
         before = -1
@@ -738,7 +738,7 @@ async def test_while_the_store_is_away_calls_go_on_and_cannot_be_resumed(
             raw = (await client.made(GEMINI)).upstream_id
             await server.kill()
             asked()
-            fields = {"model": GEMINI, "request_id": "once"}
+            fields = {"model": GEMINI, "idempotency_key": "once"}
             request = family.request(requests, raw, **fields)
 
             events = await read(client.call(family.stream, request))

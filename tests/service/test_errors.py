@@ -246,9 +246,9 @@ CHAT_WRONGS: dict[str, tuple[dict[str, Any], str]] = {
         {"response_cache": with_times(pb.ResponseCachePolicy(), ttl=timedelta(days=366))},
         "response_cache.ttl",
     ),
-    "an endless request id": ({"request_id": "x" * 129}, "request_id"),
-    "a negative resume": ({"request_id": "r", "resume_after": -1}, "resume_after"),
-    "a resume of nothing": ({"resume_after": 1}, "request_id"),
+    "an endless request id": ({"idempotency_key": "x" * 129}, "idempotency_key"),
+    "a negative resume": ({"idempotency_key": "r", "resume_after": -1}, "resume_after"),
+    "a resume of nothing": ({"resume_after": 1}, "idempotency_key"),
 }
 
 
@@ -333,7 +333,7 @@ CREATE_WRONGS: dict[str, tuple[dict[str, Any], str]] = {
         "truncation_strategy.last_history_tokens",
     ),
     "an endless name": ({"display_name": "x" * 129}, "display_name"),
-    "an endless request id": ({"request_id": "x" * 129}, "request_id"),
+    "an endless request id": ({"idempotency_key": "x" * 129}, "idempotency_key"),
     "a retention of nothing": (
         {"retention": with_times(pb.CreateContextRequest(), retention=timedelta(0)).retention},
         "retention",
@@ -487,8 +487,8 @@ GENERATE_WRONGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another model": ({"extra_body": struct(model="models/b")}, "extra_body.model"),
     "an extra NaN": ({"extra_body": struct(knob=math.nan)}, "extra_body.knob"),
-    "an endless request id": ({"request_id": "x" * 129}, "request_id"),
-    "a resume of nothing": ({"resume_after": 1}, "request_id"),
+    "an endless request id": ({"idempotency_key": "x" * 129}, "idempotency_key"),
+    "a resume of nothing": ({"resume_after": 1}, "idempotency_key"),
 }
 
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from contextbridge import v1 as pb
-from contextbridge_server.rpc.layers import CanonicalLog, FaultBarrier
+from contextbridge_server.rpc.interceptors import CanonicalLog, FaultBarrier
 from contextbridge_server.rpc.server import Server, ServerOptions, Services
 
 MODEL = "Doubao-1.5-pro-32k"

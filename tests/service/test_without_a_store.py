@@ -45,7 +45,7 @@ async def test_what_a_store_would_keep_is_refused(name, contexts, failure):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"request_id": "r-1"},
+        {"idempotency_key": "r-1"},
         {"reuse": pb.REUSE_IDENTICAL},
         {"recovery": pb.RECOVERY_RESTORE},
         {"retention": Duration(seconds=60)},
@@ -70,9 +70,9 @@ async def test_a_named_generation_runs_and_says_that_it_cannot_be_resumed(
 ):
     context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
 
-    events = [e async for e in contexts.ChatWithContext(chat_request(context, request_id="r-1"))]
+    events = [e async for e in contexts.ChatWithContext(chat_request(context, idempotency_key="r-1"))]
     failed = await failure(
-        contexts.ChatWithContext(chat_request(context, request_id="r-1", resume_after=2))
+        contexts.ChatWithContext(chat_request(context, idempotency_key="r-1", resume_after=2))
     )
 
     assert events[-1].WhichOneof("event") == "completed"

@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contextbridge import v1 as pb
-from contextbridge_server.ports import held_port
+from contextbridge_server.process.listen_socket import held_listen_socket
 from families import read, some, text_of
 
 COMMAND = str(Path(sys.executable).parent / "contextbridge")
@@ -291,7 +291,7 @@ async def test_workers_end_with_a_supervisor_that_is_killed_and_the_port_is_free
         os.kill(server.process.pid, signal.SIGKILL)
         await read(call, events)
         await eventually(lambda: not any(map(is_running, workers)))
-        with held_port(server.address) as address:
+        with held_listen_socket(server.address) as address:
             assert address == server.address
 
         assert text_of(events) == NUMBERS
@@ -365,7 +365,7 @@ async def test_workers_share_every_kind_of_address(host, running):
 async def test_a_generation_of_one_worker_is_joined_and_resumed_on_another(
     running, generate_request
 ):
-    request = slow(generate_request, request_id=uuid.uuid4().hex)
+    request = slow(generate_request, idempotency_key=uuid.uuid4().hex)
     async with running() as server:
         first, second = await server.one_on_each()
         asked = len(server.emulator.requests)
@@ -386,7 +386,7 @@ async def test_a_generation_of_one_worker_is_joined_and_resumed_on_another(
 async def test_readers_on_its_peers_learn_that_a_generations_worker_was_killed(
     running, generate_request, failure, eventually
 ):
-    request = slow(generate_request, ENDLESS, request_id=uuid.uuid4().hex)
+    request = slow(generate_request, ENDLESS, idempotency_key=uuid.uuid4().hex)
     async with running() as server:
         first, second = await server.one_on_each()
         call = stream(first, request)

@@ -8,7 +8,7 @@ from valkey.exceptions import ResponseError
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.store.cluster import key_of
-from contextbridge_server.store.port import Script
+from contextbridge_server.store.interface import Script
 from contextbridge_server.telemetry import names
 
 ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")

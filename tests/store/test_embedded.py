@@ -19,7 +19,7 @@ from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.store import embedded
 from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
-from contextbridge_server.store.port import Script
+from contextbridge_server.store.interface import Script
 from contextbridge_server.telemetry import names
 
 ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")

@@ -13,7 +13,7 @@ from valkey.asyncio import Valkey
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.store.port import Script
+from contextbridge_server.store.interface import Script
 from contextbridge_server.store.valkey import parse
 from contextbridge_server.telemetry import names
 

@@ -10,7 +10,7 @@ from valkey.exceptions import DataError, ResponseError
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.store.port import Script
+from contextbridge_server.store.interface import Script
 
 ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 SHORT = timedelta(seconds=1.5)

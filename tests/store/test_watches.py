@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from contextbridge_server.store import watches as module
-from contextbridge_server.store.port import Script
-from contextbridge_server.store.watches import MAX_CHANGES, Remembered, Watches
+from contextbridge_server.store.interface import Script
+from contextbridge_server.store.near_cache import MAX_CHANGES, InvalidationTracker, NearCache
 
 READ = Script("return redis.call('GET', KEYS[1])")
 
 
 async def remembered(store, key, command=None):
     """Return what remembers a key's value, which was read just now."""
-    values = Remembered(store.watches, 100)
+    values = NearCache(store.watches, 100)
     mark = values.mark()
     value = await (command() if command else store.watched.execute("GET", key))
     values.keep(key, value, mark, (key,))
@@ -53,7 +53,7 @@ async def test_a_change_is_told_of(change, engine, store, open_store, eventually
 
 
 async def test_that_a_key_comes_to_be_is_told_of(engine, store, open_store, eventually):
-    values = Remembered(store.watches, 100)
+    values = NearCache(store.watches, 100)
     mark = values.mark()
     values.keep("key", (await store.watched.execute("GET", "key"),), mark, ("key",))
     assert values.get("key") == (None,)
@@ -83,7 +83,7 @@ async def test_a_change_by_the_same_store_is_told_of(store, eventually):
 
 
 async def test_what_changed_while_it_was_read_is_not_remembered(store):
-    values = Remembered(store.watches, 100)
+    values = NearCache(store.watches, 100)
     await store.watched.execute("GET", "key")
     mark = values.mark()
     value = await store.watched.execute("GET", "key")
@@ -141,7 +141,7 @@ async def test_a_valkey_that_tells_of_nothing_is_read_all_the_same(
 
 
 async def test_the_oldest_is_forgotten_first():
-    values: Remembered[int, int] = Remembered(Watches(), 3)
+    values: NearCache[int, int] = NearCache(InvalidationTracker(), 3)
     for number in range(5):
         values.keep(number, number, values.mark(), (str(number),))
 
@@ -149,8 +149,8 @@ async def test_the_oldest_is_forgotten_first():
 
 
 async def test_a_change_ends_what_was_made_of_the_key_and_nothing_else():
-    watches = Watches()
-    values: Remembered[str, int] = Remembered(watches, 10)
+    watches = InvalidationTracker()
+    values: NearCache[str, int] = NearCache(watches, 10)
     values.keep("both", 1, values.mark(), ("a", "b"))
     values.keep("other", 2, values.mark(), ("c",))
 
@@ -160,8 +160,8 @@ async def test_a_change_ends_what_was_made_of_the_key_and_nothing_else():
 
 
 async def test_who_began_before_changes_that_are_forgotten_must_read_again():
-    watches = Watches()
-    values: Remembered[str, int] = Remembered(watches, 10)
+    watches = InvalidationTracker()
+    values: NearCache[str, int] = NearCache(watches, 10)
     mark = values.mark()
     for number in range(MAX_CHANGES + 1):
         watches.changed(str(number))
@@ -173,8 +173,8 @@ async def test_who_began_before_changes_that_are_forgotten_must_read_again():
 
 
 async def test_watching_leaves_nothing_behind():
-    watches = Watches()
-    values: Remembered[int, int] = Remembered(watches, 3)
+    watches = InvalidationTracker()
+    values: NearCache[int, int] = NearCache(watches, 3)
     for number in range(100):
         values.keep(number, number, values.mark(), (str(number), "all"))
     watches.changed("all")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contextbridge_server.cores import usable_cores
+from contextbridge_server.process.cores import usable_cores
 
 V2 = "0::{}\n"
 V1 = "3:cpuset:/other\n4:cpu,cpuacct:{}\n0::/\n"

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from contextbridge_server import memory
-from contextbridge_server.allocator import give_back
-from contextbridge_server.memory import BURST, giving_back
+from contextbridge_server.process.allocator import give_back
+from contextbridge_server.process.memory import BURST, giving_back
 
 
 @pytest.fixture(name="given")

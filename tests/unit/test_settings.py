@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from contextbridge import __version__
 from contextbridge_server.callers import read_callers
-from contextbridge_server.cores import usable_cores
+from contextbridge_server.process.cores import usable_cores
 from contextbridge_server.settings import (
     Settings,
     from_plain,

@@ -1,6 +1,6 @@
 """How long a place among the workers stays empty."""
 
-from contextbridge_server.supervisor import MAX_BACKOFF_SECONDS, backoff_seconds
+from contextbridge_server.process.supervisor import MAX_BACKOFF_SECONDS, backoff_seconds
 
 
 def test_a_worker_is_replaced_at_once_and_one_that_keeps_dying_ever_later():

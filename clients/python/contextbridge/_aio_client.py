@@ -41,7 +41,7 @@ class AsyncClient:
 
     It holds one channel and is made to live long; close it, or use `async with`. Every
     method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE. What
-    may cost money is repeated only where it has a `request_id`, which makes it paid once: a stream
+    may cost money is repeated only where it has an `idempotency_key`, which makes it paid once: a stream
     then goes on after its newest event, and its reader sees nothing of the break.
 
     Args:
@@ -57,7 +57,7 @@ class AsyncClient:
         timeout: The deadline of each call that brings none, streams as a whole. None sets none.
         connect_timeout: The longest wait for a connection, on the first call and on the one after a
             call that failed with UNAVAILABLE. 0 does not wait.
-        resume: How calls with a `request_id` that break are taken up again: a Resume, or True for
+        resume: How calls with an `idempotency_key` that break are taken up again: a Resume, or True for
             its defaults. False leaves that to the caller.
         options: gRPC channel arguments, which go before the client's own.
 
@@ -138,13 +138,13 @@ class AsyncClient:
     ) -> pb.CreateContextResponse:
         """Makes a context, which upstream charges for until its binding lapses.
 
-        Without `request_id` a repeated call makes, and pays for, a second one.
+        Without `idempotency_key` a repeated call makes, and pays for, a second one.
 
         Args:
             model: The model that the context is for.
             messages: The prefix, at least one message.
             timeout: The deadline; None means the client's.
-            resume: Whether the call is sent again after a break where it has a `request_id`; None
+            resume: Whether the call is sent again after a break where it has an `idempotency_key`; None
                 means as the client does.
             options: What ContextOptions lists.
         """
@@ -239,7 +239,7 @@ class AsyncClient:
             messages: What is new; the last message is not the assistant's.
             model: The context's model. None takes it from `context`; an id needs it (TypeError).
             timeout: The deadline of the whole stream, breaks included; None means the client's.
-            resume: How a break is got over where there is a `request_id`; None means as the client
+            resume: How a break is got over where there is an `idempotency_key`; None means as the client
                 does.
             options: What ChatOptions lists.
         """
@@ -281,7 +281,7 @@ class AsyncClient:
             model: The model, such as `gemini-2.5-flash`.
             contents: The conversation.
             timeout: The deadline; None means the client's.
-            resume: Whether the call is sent again after a break where it has a `request_id`; None
+            resume: Whether the call is sent again after a break where it has an `idempotency_key`; None
                 means as the client does.
             options: What GenerateOptions lists.
         """

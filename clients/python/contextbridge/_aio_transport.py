@@ -110,7 +110,7 @@ class AsyncTransport:
     ) -> _ResponseT:
         """Makes a call with one answer; sends it again after a break where it has a name."""
         deadline = self.connection.deadline(timeout)
-        named = bool(getattr(request, "request_id", ""))
+        named = bool(getattr(request, "idempotency_key", ""))
         attempts = self.connection.attempts(resume, named=named)
         while True:
             await self.ready(deadline)

@@ -2,7 +2,7 @@
 
 The channel repeats no call that upstream may charge for. It cannot tell a call that the server
 never saw from one whose connection was lost after the server had begun, and the server's own
-UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with a `request_id`,
+UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with an `idempotency_key`,
 which are paid once, are repeated above it (`_resume`), and the server does the rest: it knows what
 upstream has seen. What gRPC repeats by itself (a call that never left this process, or that the
 server refused before any handler saw it) cost nothing.
@@ -191,7 +191,7 @@ class Connection:
         return Deadline(chosen, self._connect_timeout)
 
     def attempts(self, resume: Resuming, *, named: bool) -> Attempts:
-        """The tries of a call; one with a `request_id` is named."""
+        """The tries of a call; one with an `idempotency_key` is named."""
         return Attempts(policy(resume, self._resume), named=named)
 
 

@@ -94,6 +94,7 @@ def _tool_call(deltas: list[pb.ToolCallDelta]) -> pb.ChatToolCall:
         id=next((delta.id for delta in deltas if delta.id), ""),
         name=next((delta.name for delta in deltas if delta.name), ""),
         arguments_json="".join(delta.arguments_json for delta in deltas),
+        extra_json=merge_json([delta.extra_json for delta in deltas if delta.extra_json]),
     )
 
 
@@ -107,8 +108,8 @@ class ChatFold:
         self.complete = False
         self.whole = True
         self.resumable = True
-        self._started = pb.Started()
-        self._completed = pb.Completed()
+        self._started = pb.ChatStarted()
+        self._completed = pb.ChatCompleted()
         self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
 
     def add(self, event: pb.ChatWithContextResponse) -> None:

@@ -34,7 +34,7 @@ class ContextOptions(TypedDict, total=False):
     """What happens to the history of a session that grows too long."""
     display_name: str
     """A name for people, at most 128 characters."""
-    request_id: str
+    idempotency_key: str
     """Makes the call idempotent, 1 to 128 characters."""
     reuse: pb.Reuse.ValueType
     """Whether a live context of the same content may be returned."""
@@ -93,10 +93,10 @@ class ChatOptions(TypedDict, total=False):
     """What is asked of the response cache; True asks with the defaults."""
     customer: pb.Customer
     """The end customer; not sent upstream."""
-    request_id: str
+    idempotency_key: str
     """Names the generation, so that a repeated call resumes it instead of paying again."""
     resume_after: int
-    """The `sequence` of the last event that the caller has; needs `request_id`."""
+    """The `sequence` of the last event that the caller has; needs `idempotency_key`."""
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -122,10 +122,10 @@ class GenerateOptions(TypedDict, total=False):
     """What is asked of the response cache; True asks with the defaults."""
     customer: pb.Customer
     """The end customer; not sent upstream."""
-    request_id: str
+    idempotency_key: str
     """Names the generation, so that a repeated call resumes it instead of paying again."""
     resume_after: int
-    """The `sequence` of the last message that the caller has; needs `request_id`."""
+    """The `sequence` of the last message that the caller has; needs `idempotency_key`."""
     service_tier: str
     """The service tier, on upstreams that have tiers."""
     store: bool

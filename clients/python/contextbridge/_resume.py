@@ -1,6 +1,6 @@
 """Which failures a named call gets over, and how long it waits before it tries again.
 
-A call with a `request_id` names its generation: sent again, it takes the same one up and is paid
+A call with an `idempotency_key` names its generation: sent again, it takes the same one up and is paid
 once. A call without one is never sent again, because the server keeps nothing of it.
 """
 
@@ -28,7 +28,7 @@ _OF_THE_MOMENT = frozenset({"ERROR_REASON_STORE_UNAVAILABLE", "ERROR_REASON_OVER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """How a broken call with a `request_id` is taken up again, within its deadline.
+    """How a broken call with an `idempotency_key` is taken up again, within its deadline.
 
     Raises ValueError for a negative number.
     """
@@ -76,7 +76,7 @@ def broke(failure: ContextBridgeError) -> bool:
 
 
 class Attempts:
-    """The tries of one call. A call without a `request_id` has one."""
+    """The tries of one call. A call without an `idempotency_key` has one."""
 
     def __init__(self, resume: Resume, *, named: bool) -> None:
         self._resume = resume if named else _NEVER

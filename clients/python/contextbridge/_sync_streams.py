@@ -29,7 +29,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
 
     The call begins with the first event asked for, or on entering `with`. Leaving that, or calling
     `close`, before the end cancels it, and upstream's work with it, unless other calls share that
-    (`response_cache`) or it is kept to be resumed (`request_id`). A stream that is dropped before
+    (`response_cache`) or it is kept to be resumed (`idempotency_key`). A stream that is dropped before
     its end is cancelled too, with a ResourceWarning.
 
     Iterating raises ContextBridgeError where the call fails, and where it ends well without its
@@ -53,7 +53,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         self._fold = fold
         self._timeout = timeout
         self._resume = resume
-        self._attempts = transport.connection.attempts(resume, named=bool(request.request_id))
+        self._attempts = transport.connection.attempts(resume, named=bool(request.idempotency_key))
         self._deadline: Deadline | None = None
         # Events before the first one asked for are not here: there is no whole answer to fold.
         if request.resume_after > fold.sequence:
@@ -166,7 +166,7 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         """Returns a stream that goes on after the newest event; this one is cancelled.
 
         Its `answer` holds the events of both. While the server keeps the generation, that costs
-        nothing. Raises ValueError where the call had no `request_id`. Reading raises
+        nothing. Raises ValueError where the call had no `idempotency_key`. Reading raises
         ContextBridgeError with `ERROR_REASON_NOT_RESUMABLE` where the generation is not kept (where
         no event had arrived it is begun again), and with `ERROR_REASON_GENERATION_ABANDONED` where
         the server that made it died.
@@ -174,8 +174,8 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
         Args:
             timeout: The deadline of what is left; None means the client's.
         """
-        if not self._request.request_id:
-            msg = "only a call with a request_id can be resumed"
+        if not self._request.idempotency_key:
+            msg = "only a call with an idempotency_key can be resumed"
             raise ValueError(msg)
         self.cancel()
         return type(self)(

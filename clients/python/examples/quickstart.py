@@ -22,9 +22,11 @@ async def main() -> None:
             ttl=timedelta(hours=1),
         )
 
-        # The request id lets the stream go on where it was, should its connection break.
-        request_id = str(uuid.uuid4())
-        async with client.chat(created.context, "Where are you?", request_id=request_id) as stream:
+        # The idempotency key lets the stream go on where it was, should its connection break.
+        idempotency_key = str(uuid.uuid4())
+        async with client.chat(
+            created.context, "Where are you?", idempotency_key=idempotency_key
+        ) as stream:
             async for piece in stream.text():
                 print(piece, end="", flush=True)
             print()

@@ -8,8 +8,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from contextbridge import v1 as pb
 
 from ..translate.prompt import Prompt
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Batch, CallTerms, Chunk, Upstream, UpstreamRequest
+from ..upstream.interface import Batch, CallTerms, Chunk, Upstream, UpstreamRequest
+from ..upstream.json_object import fetch_object
 from .asker import Asker
 
 Told = TypeVar("Told")
@@ -49,7 +49,7 @@ class Answers(Protocol):
         ...
 
 
-class StraightAnswers:
+class DirectAnswers:
     """Answers of a server that keeps nothing: a context's id is upstream's own.
 
     Args:
@@ -61,7 +61,7 @@ class StraightAnswers:
 
     async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
         """Ask for a whole answer; return what `tell` makes of it."""
-        value = await ask_for_object(self._upstream, prompt.first, asker.terms)
+        value = await fetch_object(self._upstream, prompt.first, asker.terms)
         return await tell(Answer(value, pb.ContextOutcome(id=prompt.context_id), _nothing))
 
     @asynccontextmanager

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass
 
 from ..callers import Caller
-from ..upstream.port import CallTerms
-from .records import Place
+from ..upstream.interface import CallTerms
+from .records import ContextKey
 
 ACCOUNT_DIGITS = 16
 
@@ -37,6 +37,6 @@ class Asker:
         """The same terms without the deadline: for what serves others too."""
         return CallTerms(self.terms.request_id, None, self.terms.upstream_key)
 
-    def place(self, context_id: str) -> Place:
+    def place(self, context_id: str) -> ContextKey:
         """Return where a context of the caller's is."""
-        return Place(self.caller.tenant, self.account, context_id)
+        return ContextKey(self.caller.tenant, self.account, context_id)

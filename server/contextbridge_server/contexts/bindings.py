@@ -10,10 +10,10 @@ import structlog
 
 from contextbridge import v1 as pb
 
+from ..background import BackgroundTasks
 from ..errors import BridgeError
+from ..store.backoff import backoff, retry_with_backoff
 from ..store.leases import Leases
-from ..store.patience import patiently, waits
-from ..tasks import OwnedTasks
 from ..telemetry import names
 from ..translate.cached_contents import COLLECTION
 from ..translate.contexts import context_created, restore_context_request
@@ -21,12 +21,12 @@ from ..translate.json_values import Json, encode
 from ..translate.paths import resource_request
 from ..translate.prompt import Inline
 from ..translate.times import timedelta_of
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Upstream
+from ..upstream.interface import Upstream
+from ..upstream.json_object import fetch_object
 from .asker import Asker
 from .ownership import Ownership
 from .record import Binding, ContextRecord, prefix_tokens
-from .records import ContextRecords, Place, not_found
+from .records import ContextKey, ContextRecords, not_found
 from .upstream_names import named_context
 
 GONE = {
@@ -89,7 +89,7 @@ class Bindings:
         records: ContextRecords,
         leases: Leases,
         ownership: Ownership,
-        tasks: OwnedTasks,
+        tasks: BackgroundTasks,
         now: Callable[[], datetime],
     ) -> None:
         self._upstream = upstream
@@ -98,9 +98,9 @@ class Bindings:
         self._ownership = ownership
         self._tasks = tasks
         self._now = now
-        self._renewing: dict[Place, asyncio.Task[ContextRecord]] = {}
+        self._renewing: dict[ContextKey, asyncio.Task[ContextRecord]] = {}
 
-    async def renewed(self, place: Place, known: ContextRecord, asker: Asker) -> ContextRecord:
+    async def renewed(self, place: ContextKey, known: ContextRecord, asker: Asker) -> ContextRecord:
         """Return a context with a live binding, which is not the one known to be gone.
 
         Raises:
@@ -114,8 +114,8 @@ class Bindings:
             task.add_done_callback(lambda _: self._renewing.pop(place))
         return await asyncio.shield(task)
 
-    async def _renew(self, place: Place, known: ContextRecord, asker: Asker) -> ContextRecord:
-        async for _ in waits():
+    async def _renew(self, place: ContextKey, known: ContextRecord, asker: Asker) -> ContextRecord:
+        async for _ in backoff():
             current = await self._records.load(place)
             if current is None:
                 raise not_found(place.id)
@@ -127,10 +127,10 @@ class Bindings:
             if token:
                 async with self._leases.kept(place.restore_lease, token):
                     return await self._renew_as_holder(place, known, token, asker)
-        raise AssertionError("waits never end")
+        raise AssertionError("backoff never ends")
 
     async def _renew_as_holder(
-        self, place: Place, known: ContextRecord, token: int, asker: Asker
+        self, place: ContextKey, known: ContextRecord, token: int, asker: Asker
     ) -> ContextRecord:
         # The holder before may have made it between the look and the lease.
         current = await self._records.load(place)
@@ -159,7 +159,7 @@ class Bindings:
         )
         return renewed
 
-    async def _made(self, place: Place, record: ContextRecord, asker: Asker) -> Binding:
+    async def _made(self, place: ContextKey, record: ContextRecord, asker: Asker) -> Binding:
         body, turns = await self._made_from(place, record)
         now = self._now()
         value = await self._asked_for(body, turns, record.ttl, asker)
@@ -176,13 +176,13 @@ class Bindings:
             asked = restore_context_request(body, turns, ttl)
             try:
                 # It serves all who wait, so it does not end with the deadline of the first.
-                return await ask_for_object(self._upstream, asked, asker.patient)
+                return await fetch_object(self._upstream, asked, asker.patient)
             except BridgeError as error:
                 if error.reason != pb.ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG or not turns:
                     raise
             turns = newer_half(turns)
 
-    async def prefix(self, place: Place, record: ContextRecord) -> Inline:
+    async def prefix(self, place: ContextKey, record: ContextRecord) -> Inline:
         """Return what a context was made from, and has gained since, to be sent with a call.
 
         Raises:
@@ -193,7 +193,7 @@ class Bindings:
         members = {name: value for name, value in body.items() if name not in own}
         return Inline([*body["messages"], *turns], members)
 
-    async def _made_from(self, place: Place, record: ContextRecord) -> tuple[Json, list[Json]]:
+    async def _made_from(self, place: ContextKey, record: ContextRecord) -> tuple[Json, list[Json]]:
         body = await self._records.content(place)
         if body is None:
             raise not_found(place.id)
@@ -204,7 +204,7 @@ class Bindings:
 
     async def _bound(
         self,
-        place: Place,
+        place: ContextKey,
         record: ContextRecord,
         token: int,
         binding: Binding,
@@ -212,7 +212,9 @@ class Bindings:
     ) -> ContextRecord:
         held_before = record.binding.held_token_ms(self._now()) if record.binding else 0
         try:
-            bound = await patiently(lambda: self._records.bind(place, token, binding, held_before))
+            bound = await retry_with_backoff(
+                lambda: self._records.bind(place, token, binding, held_before)
+            )
         except BridgeError:
             await self.discard(binding, asker)
             raise
@@ -221,7 +223,7 @@ class Bindings:
             claim = partial(
                 self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
             )
-            await patiently(claim)
+            await retry_with_backoff(claim)
         else:
             # The context was deleted meanwhile, or another holder has made its own.
             await self.discard(binding, asker)
@@ -246,7 +248,7 @@ class Bindings:
                     request_id=asker.terms.request_id,
                 )
 
-    async def _note_refusal(self, place: Place, token: int, error: BridgeError) -> None:
+    async def _note_refusal(self, place: ContextKey, token: int, error: BridgeError) -> None:
         now = self._now()
         if error.reason in WILL_NOT_CACHE:
             await self._records.refuse(place, token, now + REFUSED_FOR, now)

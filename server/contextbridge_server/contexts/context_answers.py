@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from ..translate.prompt import Prompt
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Batch, Upstream
-from .answers import Answer, Batches, StraightAnswers, Tell, Told, begin_stream
+from ..upstream.interface import Batch, Upstream
+from ..upstream.json_object import fetch_object
+from .answers import Answer, Batches, DirectAnswers, Tell, Told, begin_stream
 from .asker import Asker
 from .healing import ContextUse, Healer
 from .record import ContextRecord
-from .records import Place, is_ours, not_found
+from .records import ContextKey, is_ours, not_found
 from .sessions import Sessions
 
 
@@ -25,7 +25,7 @@ class ContextAnswers:
 
     def __init__(self, upstream: Upstream, healer: Healer, sessions: Sessions) -> None:
         self._upstream = upstream
-        self._straight = StraightAnswers(upstream)
+        self._straight = DirectAnswers(upstream)
         self._healer = healer
         self._sessions = sessions
 
@@ -34,7 +34,7 @@ class ContextAnswers:
         if not is_ours(prompt.context_id):
             return await self._straight.whole(prompt, asker, tell)
         async with self._use(prompt, asker) as use:
-            value = await use.send(lambda asked: ask_for_object(self._upstream, asked, asker.terms))
+            value = await use.send(lambda asked: fetch_object(self._upstream, asked, asker.terms))
             use.read([value])
             return await tell(Answer(value, use.outcome, use.conclude))
 
@@ -71,7 +71,7 @@ class ContextAnswers:
                 turn_token=token,
             )
 
-    async def _loaded(self, place: Place) -> ContextRecord:
+    async def _loaded(self, place: ContextKey) -> ContextRecord:
         record = await self._healer.records.recent(place)
         if record is None:
             raise not_found(place.id)

@@ -18,19 +18,19 @@ import structlog
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError, Violation
-from ..store.patience import patiently, waits
+from ..store.backoff import backoff, retry_with_backoff
 from ..telemetry import names
 from ..translate.prompt import Bound, Inline, Prompt
 from ..translate.turns import AnswerReader, messages_asked
-from ..upstream.port import Batch, UpstreamRequest, each_chunk
+from ..upstream.interface import Batch, UpstreamRequest, each_chunk
 from .asker import Asker
+from .binding_refresher import Refresher
 from .bindings import GONE, Bindings, may_go_inline
 from .ownership import Ownership
 from .record import Binding, ContextRecord
-from .records import ContextRecords, Place, Turn
+from .records import ContextKey, ContextRecords, Turn
 from .sessions import busy
 from .upstream_names import named_context
-from .warmth import Warmth
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ class Healer:
     records: ContextRecords
     bindings: Bindings
     ownership: Ownership
-    warmth: Warmth
+    warmth: Refresher
     now: Callable[[], datetime]
 
 
@@ -78,7 +78,7 @@ class ContextUse:
         self,
         healer: Healer,
         *,
-        place: Place,
+        place: ContextKey,
         record: ContextRecord,
         prompt: Prompt,
         asker: Asker,
@@ -147,7 +147,7 @@ class ContextUse:
             turn=self._turn(),
         )
         if self._turn_token is not None:
-            if await patiently(note) is False:
+            if await retry_with_backoff(note) is False:
                 raise busy()
         else:
             await _if_store_is_there(note)
@@ -176,7 +176,7 @@ class ContextUse:
         request = self._prompt.behind(self._inline or Bound(self._binding().upstream_id))
         loop = asyncio.get_running_loop()
         give_up = loop.time() + BUSY_FOR.total_seconds()
-        async for _ in waits():
+        async for _ in backoff():
             self._sent = self._healer.now()
             try:
                 return await send(request)
@@ -185,7 +185,7 @@ class ContextUse:
                 is_busy = error.reason == pb.ERROR_REASON_CONTEXT_BUSY
                 if not is_busy or self._turn_token is None or loop.time() >= give_up:
                     raise
-        raise AssertionError("waits never end")
+        raise AssertionError("backoff never ends")
 
     def _binding(self) -> Binding:
         binding = self._record.binding

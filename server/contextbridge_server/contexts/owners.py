@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from google.protobuf.message import Message
 
+from ..store.interface import Argument, Command, Script, Store
 from ..store.keys import owner_key
-from ..store.port import Argument, Command, Script, Store
-from ..store.watches import Remembered
+from ..store.near_cache import NearCache
 from ..translate.times import datetime_of
 from .upstream_names import Kind, Resource
 
@@ -56,7 +56,7 @@ class OwnerRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: Remembered[str, tuple[str | None]] = Remembered(store.watches, MAX_KNOWN)
+        self._known: NearCache[str, tuple[str | None]] = NearCache(store.watches, MAX_KNOWN)
 
     async def of(self, resources: Sequence[Resource]) -> Sequence[str | None]:
         """Return the tenant of each; None where none is known."""

@@ -15,11 +15,11 @@ import msgspec
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
+from ..store.interface import WITHOUT_ROOM, Argument, Script, Store
 from ..store.keys import context_key, contexts_key
 from ..store.leases import Lease
-from ..store.port import WITHOUT_ROOM, Argument, Script, Store
+from ..store.near_cache import NearCache
 from ..store.vault import Vault
-from ..store.watches import Remembered
 from ..translate.json_values import Json
 from .record import Binding, ContextRecord, milliseconds, moment_of
 from .statistics import Counters
@@ -194,7 +194,7 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ContextKey:
     """Where a context is: whose it is, and whose upstream account its binding is in.
 
     Attributes:
@@ -267,10 +267,10 @@ class ContextRecords:
         self._store = store
         self._vault = vault
         self._max_turn_bytes = max_turn_bytes
-        self._recent: Remembered[Place, ContextRecord] = Remembered(store.watches, MAX_RECENT)
+        self._recent: NearCache[ContextKey, ContextRecord] = NearCache(store.watches, MAX_RECENT)
 
     async def add(
-        self, place: Place, record: ContextRecord, content: bytes | None, now: datetime
+        self, place: ContextKey, record: ContextRecord, content: bytes | None, now: datetime
     ) -> None:
         """Keep a new context; `content` is what it was made from, or None to keep nothing of it."""
         key = place.key("content")
@@ -282,12 +282,12 @@ class ContextRecords:
         # Listed last: what is listed is there.
         await self._store.execute("ZADD", contexts_key(place.tenant), 0, place.id)
 
-    async def load(self, place: Place) -> ContextRecord | None:
+    async def load(self, place: ContextKey) -> ContextRecord | None:
         """Return a context, or None where there is none."""
         reply = await self._store.execute("HGETALL", place.key("record"))
         return _record(place, reply) if reply else None
 
-    async def recent(self, place: Place) -> ContextRecord | None:
+    async def recent(self, place: ContextKey) -> ContextRecord | None:
         """Return a context as it was a moment ago at most, but for its uses by this process.
 
         A session's is always as it is now: its turns follow one another.
@@ -320,12 +320,12 @@ class ContextRecords:
         found = await self._store.execute(
             "ZRANGE", key, start, "-", "BYLEX", "REV", "LIMIT", 0, count
         )
-        places = [Place(tenant, account, member.decode()) for member in found]
+        places = [ContextKey(tenant, account, member.decode()) for member in found]
         records = await self._load_each(places)
         last = places[-1].id if len(places) == count else ""
         return [record for record in records if record is not None], last
 
-    async def _load_each(self, places: Sequence[Place]) -> Sequence[ContextRecord | None]:
+    async def _load_each(self, places: Sequence[ContextKey]) -> Sequence[ContextRecord | None]:
         replies = await self._store.execute_each(
             [("HGETALL", place.key("record")) for place in places]
         )
@@ -337,14 +337,14 @@ class ContextRecords:
         """Make sure that a new context can be kept; take some that are gone out of the list."""
         await self._store.execute("SET", f"{contexts_key(tenant)}:room", "", "PX", 1)
         members = await self._store.execute("ZRANDMEMBER", contexts_key(tenant), SAMPLE)
-        await self._load_each([Place(tenant, "", member.decode()) for member in members])
+        await self._load_each([ContextKey(tenant, "", member.decode()) for member in members])
 
-    async def _unlist(self, places: Sequence[Place]) -> None:
+    async def _unlist(self, places: Sequence[ContextKey]) -> None:
         if places:
             ids = [place.id for place in places]
             await self._store.execute("ZREM", contexts_key(places[0].tenant), *ids)
 
-    async def content(self, place: Place) -> Json | None:
+    async def content(self, place: ContextKey) -> Json | None:
         """Return the body that a context was created by; None where it is not kept.
 
         Raises:
@@ -357,7 +357,7 @@ class ContextRecords:
         body: Json = msgspec.json.decode(await self._vault.opened(sealed, key))
         return body
 
-    async def turns(self, place: Place) -> list[list[Json]]:
+    async def turns(self, place: ContextKey) -> list[list[Json]]:
         """Return a session's turns, the oldest first, each its messages.
 
         Raises:
@@ -368,7 +368,7 @@ class ContextRecords:
         return [msgspec.json.decode(await self._vault.opened(turn, key)) for turn in sealed]
 
     async def bind(
-        self, place: Place, token: int, binding: Binding, held_before: int
+        self, place: ContextKey, token: int, binding: Binding, held_before: int
     ) -> bool | None:
         """Give a context a new binding.
 
@@ -390,7 +390,7 @@ class ContextRecords:
         )
         return None if done < 0 else bool(done)
 
-    async def refuse(self, place: Place, token: int, until: datetime, now: datetime) -> None:
+    async def refuse(self, place: ContextKey, token: int, until: datetime, now: datetime) -> None:
         """Note that upstream would not make a binding, and is not asked again until then."""
         await self._store.run(
             REFUSE,
@@ -400,7 +400,7 @@ class ContextRecords:
 
     async def use(
         self,
-        place: Place,
+        place: ContextKey,
         used: ContextRecord,
         usage: pb.Usage,
         now: datetime,
@@ -439,7 +439,7 @@ class ContextRecords:
             self._recent.replace(place, used.not_before(known))
         return None if done < 0 else bool(done)
 
-    async def touch(self, place: Place, record: ContextRecord, now: datetime) -> bool:
+    async def touch(self, place: ContextKey, record: ContextRecord, now: datetime) -> bool:
         """Begin a context's retention anew, and count nothing; False where it is gone."""
         done = await self._store.run(
             TOUCH,
@@ -449,7 +449,7 @@ class ContextRecords:
         return bool(done)
 
     async def change(
-        self, place: Place, known: ContextRecord, changed: ContextRecord, now: datetime
+        self, place: ContextKey, known: ContextRecord, changed: ContextRecord, now: datetime
     ) -> bool:
         """Keep a context's changed name, lives and expiry; False where it is gone.
 
@@ -473,12 +473,12 @@ class ContextRecords:
         )
         return bool(done > 0)
 
-    async def spend(self, place: Place, day: str, token_ms: int, most_token_ms: int) -> bool:
+    async def spend(self, place: ContextKey, day: str, token_ms: int, most_token_ms: int) -> bool:
         """Take from a day's budget for keeping a context warm; False where too little is left."""
         keys = (place.key("record"),)
         return bool(await self._store.run(SPEND, keys, day, token_ms, most_token_ms))
 
-    async def delete(self, place: Place) -> ContextRecord | None:
+    async def delete(self, place: ContextKey) -> ContextRecord | None:
         """Delete a context and all that was stored of it; return what it was, if it was there."""
         parts = ("record", "content", "turns", "restore", "turn")
         reply = await self._store.run(DELETE, [place.key(part) for part in parts])
@@ -495,7 +495,7 @@ def not_found(context_id: str) -> BridgeError:
     )
 
 
-def _fields(place: Place, record: ContextRecord) -> dict[str, Argument]:
+def _fields(place: ContextKey, record: ContextRecord) -> dict[str, Argument]:
     fields: dict[str, Argument] = {
         "v": VERSION,
         "context": record.context.SerializeToString(),
@@ -525,7 +525,7 @@ def _changeable(record: ContextRecord) -> dict[str, Argument]:
     }
 
 
-def _record(place: Place, reply: Sequence[bytes]) -> ContextRecord:
+def _record(place: ContextKey, reply: Sequence[bytes]) -> ContextRecord:
     fields = dict(zip(reply[::2], reply[1::2], strict=True))
 
     def text(name: str) -> str:

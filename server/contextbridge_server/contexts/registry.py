@@ -12,12 +12,12 @@ import msgspec
 
 from contextbridge import v1 as pb
 
+from ..background import BackgroundTasks
 from ..errors import BridgeError
+from ..store.backoff import retry_with_backoff
 from ..store.claims import Claims
-from ..store.keys import identity_key, request_key
-from ..store.patience import patiently
+from ..store.keys import create_key, identity_key
 from ..store.vault import LARGE_BYTES
-from ..tasks import OwnedTasks
 from ..translate.contexts import (
     context_change,
     context_created,
@@ -28,19 +28,19 @@ from ..translate.contexts import (
 from ..translate.json_values import Json
 from ..translate.limits import Limits
 from ..translate.times import timedelta_of
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Upstream, UpstreamRequest
+from ..upstream.interface import Upstream, UpstreamRequest
+from ..upstream.json_object import fetch_object
 from .asker import Asker
+from .binding_refresher import extend
 from .bindings import GONE, Bindings, binding_of
 from .identity import content_identity_of, identity_of
 from .ownership import Ownership
 from .pages import LOOKS, page_of
 from .prices import PriceTable
 from .record import ContextRecord, as_stored
-from .records import ContextRecords, Place, is_ours, new_id, not_found
+from .records import ContextKey, ContextRecords, is_ours, new_id, not_found
 from .statistics import Counters
 from .upstream_names import named_context
-from .warmth import extend
 
 TOLERATED_SHARE = 0.1
 """Of a life that is asked for: a reused binding may have so much less of it left."""
@@ -79,12 +79,12 @@ class Defaults:
     Attributes:
         recovery: What happens when a binding is found gone.
         retention: How long after its last use a context can be brought back.
-        request_id_retention: How long a create is answered as it was the first time.
+        idempotency_key_retention: How long a create is answered as it was the first time.
     """
 
     recovery: pb.Recovery.ValueType
     retention: timedelta
-    request_id_retention: timedelta
+    idempotency_key_retention: timedelta
 
 
 class Registry:
@@ -111,7 +111,7 @@ class Registry:
         bindings: Bindings,
         claims: Claims,
         ownership: Ownership,
-        tasks: OwnedTasks,
+        tasks: BackgroundTasks,
         prices: PriceTable,
         limits: Limits,
         defaults: Defaults,
@@ -135,13 +135,13 @@ class Registry:
         """Make a context, or return one that is there.
 
         Raises:
-            BridgeError: REQUEST_INVALID; REQUEST_ID_REUSED; what upstream answers;
+            BridgeError: REQUEST_INVALID; IDEMPOTENCY_KEY_REUSED; what upstream answers;
                 STORE_UNAVAILABLE, STORE_FULL.
         """
-        if not request.request_id:
+        if not request.idempotency_key:
             return await self._checked(request, asker)
-        key = request_key(asker.caller.tenant, request.request_id)
-        life = self._defaults.request_id_retention
+        key = create_key(asker.caller.tenant, request.idempotency_key)
+        life = self._defaults.idempotency_key_retention
 
         async def make() -> bytes:
             made = await self._checked(request, asker)
@@ -188,7 +188,7 @@ class Registry:
 
     async def _reused(
         self,
-        place: Place,
+        place: ContextKey,
         record: ContextRecord,
         request: pb.CreateContextRequest,
         asker: Asker,
@@ -210,7 +210,7 @@ class Registry:
         await self._ownership.require(asker.caller)
         content_identity = await _hash_of(asked.body, content_identity_of)
         now = self._now()
-        value = await ask_for_object(self._upstream, asked, asker.terms)
+        value = await fetch_object(self._upstream, asked, asker.terms)
         created = context_created(value, request, now)
         # A caller who leaves now has been charged for, so the context is kept all the same.
         return await self._tasks.finish(
@@ -241,8 +241,8 @@ class Registry:
             self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
         )
         try:
-            await patiently(claim)
-            await patiently(lambda: self._records.add(place, record, content, now))
+            await retry_with_backoff(claim)
+            await retry_with_backoff(lambda: self._records.add(place, record, content, now))
         except BridgeError:
             await self._bindings.discard(binding, asker)
             raise
@@ -351,7 +351,7 @@ class Registry:
 
     async def _with_life(
         self,
-        place: Place,
+        place: ContextKey,
         known: ContextRecord,
         changed: ContextRecord,
         ttl: timedelta | None,
@@ -388,7 +388,7 @@ class Registry:
         if deleted.binding is not None:
             await self._bindings.discard(deleted.binding, asker)
 
-    async def _loaded(self, place: Place) -> ContextRecord:
+    async def _loaded(self, place: ContextKey) -> ContextRecord:
         record = await self._records.load(place) if is_ours(place.id) else None
         if record is None:
             raise not_found(place.id)
@@ -426,7 +426,7 @@ class NoRegistry:
         refuse_what_needs_a_store(request)
         async with self._ownership.naming(asker.caller, body=asked.body):
             await self._ownership.require(asker.caller)
-            value = await ask_for_object(self._upstream, asked, asker.terms)
+            value = await fetch_object(self._upstream, asked, asker.terms)
         return context_created(value, request, now)
 
     async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
@@ -447,10 +447,10 @@ class NoRegistry:
 
 
 def digest_of(request: pb.CreateContextRequest) -> str:
-    """Return what tells one create from another under the same `request_id`."""
+    """Return what tells one create from another under the same `idempotency_key`."""
     asked = pb.CreateContextRequest()
     asked.CopyFrom(request)
-    asked.request_id = ""
+    asked.idempotency_key = ""
     return hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()
 
 

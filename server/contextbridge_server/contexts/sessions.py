@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
+from ..store.backoff import backoff
 from ..store.leases import Leases
-from ..store.patience import waits
-from .records import Place, not_found
+from .records import ContextKey, not_found
 
 
 class Sessions:
@@ -26,10 +26,10 @@ class Sessions:
         self._leases = leases
         self._wait = wait
         # Those who wait in this process stand in line; only the first asks the store.
-        self._lines: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[ContextKey, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, place: Place) -> AsyncIterator[int]:
+    async def turn(self, place: ContextKey) -> AsyncIterator[int]:
         """Wait for a session's turn and keep it; yield its fencing token.
 
         Raises:
@@ -46,14 +46,14 @@ class Sessions:
             await stack.enter_async_context(self._leases.kept(place.turn_lease, token))
             yield token
 
-    async def _acquired(self, place: Place) -> int:
-        async for _ in waits():
+    async def _acquired(self, place: ContextKey) -> int:
+        async for _ in backoff():
             token = await self._leases.acquire(place.turn_lease)
             if token is None:
                 raise not_found(place.id)
             if token:
                 return token
-        raise AssertionError("waits never end")
+        raise AssertionError("backoff never ends")
 
 
 def busy() -> BridgeError:

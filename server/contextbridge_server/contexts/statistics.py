@@ -61,12 +61,12 @@ def statistics_of(
     token_ms = counters.held_token_ms + live_token_ms
     result = pb.ContextStatistics(
         call_count=_int64(counters.calls),
-        cached_token_count=_int64(counters.cached_tokens),
-        creation_token_count=_int64(counters.creation_tokens),
+        cached_tokens=_int64(counters.cached_tokens),
+        cache_creation_tokens=_int64(counters.creation_tokens),
         restore_count=_int64(counters.restores),
         inline_count=_int64(counters.inlined),
-        prompt_token_count=_int64(counters.prompt_tokens),
-        completion_token_count=_int64(counters.completion_tokens),
+        prompt_tokens=_int64(counters.prompt_tokens),
+        completion_tokens=_int64(counters.completion_tokens),
         token_hours=token_ms / MS_PER_HOUR,
     )
     if price is not None:

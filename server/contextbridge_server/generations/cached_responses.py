@@ -5,12 +5,12 @@ from typing import Protocol
 from contextbridge import v1 as pb
 
 from ..contexts.asker import Asker
-from ..contexts.named import NamedContexts
+from ..contexts.context_lookup import ContextLookup
 from ..errors import BridgeError, Violation
-from .kept import KeptGenerations
+from .counters import ResponseCacheCounters
 from .response_cache import cache_home, context_tag, customer_tag
+from .retention_index import RetentionIndex
 from .stored_journals import StoredJournals
-from .tallies import Tallies
 
 TARGETS = ("key", "customer_identifier", "context_id", "all")
 
@@ -40,9 +40,9 @@ class StoredResponses:
     def __init__(
         self,
         stored: StoredJournals,
-        kept: KeptGenerations,
-        tallies: Tallies,
-        contexts: NamedContexts,
+        kept: RetentionIndex,
+        tallies: ResponseCacheCounters,
+        contexts: ContextLookup,
     ) -> None:
         self._stored = stored
         self._kept = kept
@@ -110,20 +110,20 @@ class NoResponses:
 
 
 def _target(request: pb.DeleteCachedResponsesRequest) -> str:
-    """Return the field that says what is deleted.
+    """Return the field of the request's target.
 
     Raises:
         BridgeError: REQUEST_INVALID.
     """
-    given = [name for name in TARGETS if getattr(request, name)]
-    if len(given) == 1:
-        return given[0]
-    description = f"Exactly one of {', '.join(TARGETS)} is needed."
-    fields = given or TARGETS[:1]
+    target = request.WhichOneof("target")
+    if target is not None and getattr(request, target):
+        return target
+    description = "Must not be empty." if target else f"Required: one of {', '.join(TARGETS)}."
+    field = target or "target"
     raise BridgeError(
         pb.ERROR_REASON_REQUEST_INVALID,
-        f"{fields[0]}: {description}",
-        violations=[Violation(field, description) for field in fields],
+        f"{field}: {description}",
+        violations=[Violation(field, description)],
     )
 
 

@@ -13,7 +13,7 @@ from ..translate.generation_request import GenerationRequest, bypassed_cache
 from ..translate.limits import Limits
 from ..translate.prompt import Prompt
 from ..translate.translator import Translator
-from ..upstream.port import Chunk
+from ..upstream.interface import Chunk
 from .journal import not_resumable
 
 Whole = TypeVar("Whole")
@@ -70,7 +70,7 @@ class Generations(Protocol):
         ...
 
 
-class StraightGenerations:
+class DirectGenerations:
     """Answers straight from where they come: nothing is kept, joined or resumed.
 
     Args:

@@ -3,7 +3,7 @@
 Each begins with BEGINNING, which says what all of them take.
 """
 
-from ..store.port import WITHOUT_ROOM, Script
+from ..store.interface import WITHOUT_ROOM, Script
 
 BEGINNING = """
 local prefix, me = ARGV[1], ARGV[2]

@@ -8,23 +8,23 @@ from typing import Any, TypeAlias, TypeVar
 
 from contextbridge import v1 as pb
 
+from ..background import BackgroundTasks
 from ..contexts.asker import Asker
-from ..contexts.named import NO_CONTEXT, NamedContext, NamedContexts
-from ..contexts.owned_answers import OwnedAnswers
+from ..contexts.authorizing_answers import AuthorizingAnswers
+from ..contexts.context_lookup import NO_CONTEXT, ContextLookup, ResolvedContext
 from ..errors import BridgeError
-from ..store.patience import waits
-from ..tasks import OwnedTasks
+from ..store.backoff import backoff
 from ..translate.generation_request import bypassed_cache
 from ..translate.limits import Limits
 from ..translate.prompt import Prompt
 from ..translate.translator import Told
-from ..upstream.port import Chunk
-from .attachments import Attached, Attachments
-from .generation import Ask, StraightGenerations, Summary, Write
+from ..upstream.interface import Chunk
+from .counters import ResponseCacheCounters
+from .generation import Ask, DirectGenerations, Summary, Write
+from .generation_manager import Attachment, GenerationManager
+from .hit_cache import Hit, HitCache
 from .journal import Journal, Reader
-from .recent import Hit, RecentHits
 from .response_cache import CacheUse, cache_use
-from .tallies import Tallies
 
 Whole = TypeVar("Whole")
 Status: TypeAlias = pb.ResponseCacheStatus.ValueType
@@ -71,15 +71,15 @@ class JournaledGenerations:
     def __init__(
         self,
         *,
-        straight: StraightGenerations,
-        answers: OwnedAnswers,
-        attachments: Attachments,
-        contexts: NamedContexts,
-        tallies: Tallies,
-        tasks: OwnedTasks,
+        straight: DirectGenerations,
+        answers: AuthorizingAnswers,
+        attachments: GenerationManager,
+        contexts: ContextLookup,
+        tallies: ResponseCacheCounters,
+        tasks: BackgroundTasks,
         limits: Limits,
         upstream: str,
-        recent: RecentHits,
+        recent: HitCache,
     ) -> None:
         self._straight = straight
         self._answers = answers
@@ -131,15 +131,15 @@ class JournaledGenerations:
     async def _shared(self, ask: Ask[Any], after: int, write: Write) -> Summary | None:
         """Write the events of a call's generation; None where it is to be answered straight."""
         request = ask.request
-        if not (request.request_id or request.response_cache.enabled):
+        if not (request.idempotency_key or request.response_cache.enabled):
             return None
         prompt = ask.translator.prompt(request, self._limits, stream=True)
         mark = self._recent.mark()
         await self._answers.check(prompt, ask.asker)
-        async for _ in waits():
+        async for _ in backoff():
             try:
                 named, use = await self._cache_use(ask, prompt)
-                if use is None and not request.request_id:
+                if use is None and not request.idempotency_key:
                     return None
                 attached = await self._attachments.attach(ask, prompt, use, _bypassed(ask))
             except BridgeError as error:
@@ -162,18 +162,18 @@ class JournaledGenerations:
                 return summary
             finally:
                 self._note(call, named)
-        raise AssertionError("waits never end")
+        raise AssertionError("backoff never ends")
 
     def _hit_again(self, ask: Ask[Any], hit: Hit[Any]) -> pb.ResponseCacheOutcome:
         """Return what the response cache does for a call that asks what was hit a moment ago."""
         self._count(ask, pb.RESPONSE_CACHE_STATUS_HIT, hit.usage)
         return hit.outcome()
 
-    def _remember(self, call: "_Call", named: NamedContext, journal: Journal, mark: int) -> None:
+    def _remember(self, call: "_Call", named: ResolvedContext, journal: Journal, mark: int) -> None:
         """Remember a hit for a moment, if all that it was made of is known and can be watched."""
         attached, use = call.attached, call.use
         is_hit = attached.status == pb.RESPONSE_CACHE_STATUS_HIT and journal.is_complete
-        if not is_hit or use is None or call.ask.request.request_id:
+        if not is_hit or use is None or call.ask.request.idempotency_key:
             return
         owners = self._answers.keys(call.prompt)
         if owners is not None:
@@ -182,7 +182,7 @@ class JournaledGenerations:
 
     async def _cache_use(
         self, ask: Ask[Any], prompt: Prompt
-    ) -> tuple[NamedContext, CacheUse | None]:
+    ) -> tuple[ResolvedContext, CacheUse | None]:
         """Return the context of a call, and how the call uses the response cache."""
         if not ask.request.response_cache.enabled:
             return NO_CONTEXT, None
@@ -191,7 +191,7 @@ class JournaledGenerations:
             return named, None
         return named, await cache_use(ask, named.content, self._upstream)
 
-    def _note(self, call: "_Call", named: NamedContext) -> None:
+    def _note(self, call: "_Call", named: ResolvedContext) -> None:
         """Count what the response cache did, and that the context was used."""
         if call.attached.is_resumed or call.has_failed:
             return
@@ -214,7 +214,7 @@ class _Call:
     """
 
     def __init__(
-        self, ask: Ask[Any], prompt: Prompt, attached: Attached, use: CacheUse | None
+        self, ask: Ask[Any], prompt: Prompt, attached: Attachment, use: CacheUse | None
     ) -> None:
         self.ask = ask
         self.attached = attached
@@ -269,7 +269,7 @@ class _Call:
         is_billed = self.attached.status not in SHARED
         own = pb.ContextOutcome(id=self.prompt.context_id)
         return Told(
-            resumable=bool(self.ask.request.request_id) and self.attached.is_stored(),
+            resumable=bool(self.ask.request.idempotency_key) and self.attached.is_stored(),
             response_cache=self.outcome(),
             billed=is_billed,
             context=None if is_billed else own,
@@ -284,7 +284,7 @@ def _bypassed(ask: Ask[Any]) -> Status:
     return bypassed_cache(ask.request).status
 
 
-def _may_try_again(error: BridgeError, journal: Journal, attached: Attached) -> bool:
+def _may_try_again(error: BridgeError, journal: Journal, attached: Attachment) -> bool:
     """Tell whether a call may try again, or wait for another that does, after a failure.
 
     Nothing was sent, and another call met the failure: its time was up, upstream was busy.

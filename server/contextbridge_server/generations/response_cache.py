@@ -18,7 +18,7 @@ from contextbridge import v1 as pb
 from ..contexts.asker import Asker
 from ..translate.times import timedelta_of
 from .generation import Ask
-from .stored_journals import Home
+from .stored_journals import LookupKey
 
 VERSION = "contextbridge.response.v1"
 """Goes into each key, so that another rule can never give the key of an old one."""
@@ -47,19 +47,19 @@ class CacheUse:
     refresh: bool
     tags: tuple[str, ...]
 
-    def home(self, tenant: str) -> Home:
+    def home(self, tenant: str) -> LookupKey:
         """Return where its generation is found."""
         return cache_home(tenant, self.key)
 
 
-def cache_home(tenant: str, key: str) -> Home:
+def cache_home(tenant: str, key: str) -> LookupKey:
     """Return where a key's generation is found."""
-    return Home(tenant, f"cache/{key}")
+    return LookupKey(tenant, f"cache/{key}")
 
 
-def request_home(asker: Asker, request_id: str) -> Home:
-    """Return where the generation of a request id is found; callers' own accounts are apart."""
-    return Home(asker.caller.tenant, f"request/{asker.account}/{request_id}")
+def idempotency_home(asker: Asker, idempotency_key: str) -> LookupKey:
+    """Return where the generation of an idempotency key is found; callers' own accounts are apart."""
+    return LookupKey(asker.caller.tenant, f"request/{asker.account}/{idempotency_key}")
 
 
 async def cache_use(ask: Ask[Any], content: str, upstream: str) -> CacheUse:
@@ -105,7 +105,7 @@ def response_key(ask: Ask[Any], content: str, upstream: str) -> str:
 
 
 def request_digest(ask: Ask[Any]) -> str:
-    """Return what tells one request from another under the same request id."""
+    """Return what tells one request from another under the same idempotency key."""
     return _hash(DIGEST_VERSION, ask.translator.name, _without(ask.request))
 
 
@@ -138,7 +138,7 @@ def _without(request: Any, *fields: str) -> Any:
     """Return a request without what says how its answer is read, and without more fields."""
     rest = type(request)()
     rest.CopyFrom(request)
-    for field in ("request_id", "resume_after", *fields):
+    for field in ("idempotency_key", "resume_after", *fields):
         rest.ClearField(field)
     return rest
 

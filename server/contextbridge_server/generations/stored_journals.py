@@ -17,8 +17,8 @@ from datetime import timedelta
 from typing import Any
 
 from ..errors import BridgeError
+from ..store.interface import Script, Store
 from ..store.keys import generation_prefix
-from ..store.port import Script, Store
 from ..store.vault import Vault
 from .encoding import (
     decode_events,
@@ -56,7 +56,7 @@ BATCHES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class LookupKey:
     """Where generations are found.
 
     Attributes:
@@ -82,7 +82,7 @@ class GenerationId:
         id: Tells it from others of its home.
     """
 
-    home: Home
+    home: LookupKey
     id: str
 
     @property
@@ -98,7 +98,7 @@ class GenerationId:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JournalState:
     """What the store holds of a generation.
 
     Attributes:
@@ -190,7 +190,9 @@ class StoredJournals:
         self.process = secrets.token_hex(8)
         """Tells this process from others."""
 
-    async def find(self, home: Home, *, max_age: timedelta, named: bool) -> Found | None:
+    async def find(
+        self, home: LookupKey, *, max_age: timedelta, named: bool
+    ) -> JournalState | None:
         """Return a home's generation, complete or running.
 
         Args:
@@ -206,8 +208,8 @@ class StoredJournals:
         return _found(home, reply) if reply else None
 
     async def find_or_begin(
-        self, home: Home, *, max_age: timedelta, refresh: bool, named: bool
-    ) -> Found | GenerationId:
+        self, home: LookupKey, *, max_age: timedelta, refresh: bool, named: bool
+    ) -> JournalState | GenerationId:
         """Return a home's generation, complete or running; or begin one and return its id.
 
         Args:
@@ -225,20 +227,20 @@ class StoredJournals:
         )
         return new if len(reply) == 1 else _found(home, reply)
 
-    async def start(self, home: Home, digest: str, outcome: str) -> GenerationId | Pointer:
+    async def start(self, home: LookupKey, digest: str, outcome: str) -> GenerationId | Pointer:
         """Begin the generation of a request id; or return what the id names already."""
         new = GenerationId(home, secrets.token_hex(8))
         pointer = await self._point(home, new, digest, outcome, _ms(ALIVE))
         return pointer or new
 
     async def point(
-        self, home: Home, digest: str, id_: GenerationId, outcome: str
+        self, home: LookupKey, digest: str, id_: GenerationId, outcome: str
     ) -> Pointer | None:
         """Let a request id name a generation; or return what the id names already."""
         return await self._point(home, id_, digest, outcome, "")
 
     async def _point(
-        self, home: Home, id_: GenerationId, digest: str, outcome: str, alive: int | str
+        self, home: LookupKey, id_: GenerationId, digest: str, outcome: str, alive: int | str
     ) -> Pointer | None:
         reply = await self._store.run(
             START,
@@ -248,22 +250,22 @@ class StoredJournals:
         )
         return _pointer(home.tenant, reply)
 
-    async def pointer(self, home: Home) -> Pointer | None:
+    async def pointer(self, home: LookupKey) -> Pointer | None:
         """Return what a request id names."""
         fields = ("digest", "home", "id", "outcome")
         reply = await self._store.execute("HMGET", f"{home.prefix}pointer", *fields)
         return _pointer(home.tenant, reply)
 
-    async def forget(self, home: Home, id_: GenerationId) -> None:
+    async def forget(self, home: LookupKey, id_: GenerationId) -> None:
         """Let a request id name nothing, if it still names this generation."""
         await self._store.run(FORGET_POINTER, (f"{home.prefix}pointer",), id_.id)
 
-    async def open(self, id_: GenerationId) -> Found | None:
+    async def open(self, id_: GenerationId) -> JournalState | None:
         """Return a generation that a request id names, or None where it is gone."""
         reply = await self._run(OPEN, id_, _ms(self.retention))
         return _found(id_.home, reply) if reply else None
 
-    async def failure(self, found: Found) -> BridgeError | None:
+    async def failure(self, found: JournalState) -> BridgeError | None:
         """Return what readers of a generation are told that has failed.
 
         Raises:
@@ -274,7 +276,7 @@ class StoredJournals:
         label = f"{found.id.events_label}/failure"
         return decode_failure(await self._vault.opened(found.failure, label))
 
-    async def events(self, found: Found) -> list[bytes]:
+    async def events(self, found: JournalState) -> list[bytes]:
         """Return all events of a generation that has ended.
 
         Raises:
@@ -341,7 +343,7 @@ class StoredJournals:
 
     async def poll(
         self, id_: GenerationId, reader: str, after: int
-    ) -> tuple[Found, list[bytes]] | None:
+    ) -> tuple[JournalState, list[bytes]] | None:
         """Return a generation and its next events, while it runs; None where it is gone.
 
         Raises:
@@ -366,7 +368,7 @@ class StoredJournals:
         """Tell that this process reads a generation no more."""
         await self._run(LEAVE, id_, reader)
 
-    async def current(self, home: Home) -> GenerationId | None:
+    async def current(self, home: LookupKey) -> GenerationId | None:
         """Return the generation that a home has now."""
         reply = await self._store.execute("GET", f"{home.prefix}current")
         return GenerationId(home, reply.decode()) if reply else None
@@ -389,14 +391,14 @@ class StoredJournals:
         return await self._store.run(script, keys, prefix, self.process, id_.id, *arguments)
 
 
-def places_of(home: Home) -> tuple[str, str]:
+def places_of(home: LookupKey) -> tuple[str, str]:
     """Return where in the store the ids of a home's generations stand."""
     return f"{home.prefix}current", f"{home.prefix}next"
 
 
-def _found(home: Home, reply: Sequence[Any]) -> Found:
+def _found(home: LookupKey, reply: Sequence[Any]) -> JournalState:
     id_, status, owner, begun, ended, failure, saved, whole, now = reply
-    return Found(
+    return JournalState(
         id=GenerationId(home, id_.decode()),
         status=status.decode(),
         owner=owner.decode(),
@@ -413,7 +415,7 @@ def _pointer(tenant: str, reply: Sequence[bytes | None] | None) -> Pointer | Non
     if not reply or reply[0] is None:
         return None
     digest, home, id_, outcome = (part.decode() for part in reply if part is not None)
-    return Pointer(digest, GenerationId(Home(tenant, home), id_), outcome)
+    return Pointer(digest, GenerationId(LookupKey(tenant, home), id_), outcome)
 
 
 def _ms(life: timedelta) -> int:

@@ -17,10 +17,10 @@ from ..translate.cached_contents import (
 from ..translate.gemini_json import from_json
 from ..translate.limits import Limits
 from ..translate.paths import list_request, resource_request
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Upstream, UpstreamRequest
-from .call import Context, current_call
-from .notes import note_model
+from ..upstream.interface import Upstream, UpstreamRequest
+from ..upstream.json_object import fetch_object
+from .call import ServicerContext, current_call
+from .log_fields import log_model
 
 
 class CachedContentServicer(pb.CachedContentServiceServicer):
@@ -38,10 +38,10 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         self._ownership = ownership
 
     async def CreateCachedContent(
-        self, request: pb.CreateCachedContentRequest, context: Context
+        self, request: pb.CreateCachedContentRequest, context: ServicerContext
     ) -> pb.CreateCachedContentResponse:
         """Make a cached content."""
-        note_model(request.cached_content.model)
+        log_model(request.cached_content.model)
         asked = create_cached_content_request(request, self._limits)
         caller = current_call.get().caller
         async with self._ownership.naming(caller, body=asked.body):
@@ -51,7 +51,7 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         return pb.CreateCachedContentResponse(cached_content=made)
 
     async def GetCachedContent(
-        self, request: pb.GetCachedContentRequest, context: Context
+        self, request: pb.GetCachedContentRequest, context: ServicerContext
     ) -> pb.GetCachedContentResponse:
         """Return a cached content's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
@@ -60,11 +60,11 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
             return pb.GetCachedContentResponse(cached_content=await self._cached_content(asked))
 
     async def ListCachedContents(
-        self, request: pb.ListCachedContentsRequest, context: Context
+        self, request: pb.ListCachedContentsRequest, context: ServicerContext
     ) -> pb.ListCachedContentsResponse:
         """List cached contents' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_call.get().terms)
         listed = from_json(value, pb.ListCachedContentsResponse)
         names = [named_cached_content(each.name) for each in listed.cached_contents]
         visible = await self._ownership.visible(current_call.get().caller, names)
@@ -74,7 +74,7 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         )
 
     async def UpdateCachedContent(
-        self, request: pb.UpdateCachedContentRequest, context: Context
+        self, request: pb.UpdateCachedContentRequest, context: ServicerContext
     ) -> pb.UpdateCachedContentResponse:
         """Change when a cached content ends."""
         asked = update_cached_content_request(request)
@@ -85,7 +85,7 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         return pb.UpdateCachedContentResponse(cached_content=moved)
 
     async def DeleteCachedContent(
-        self, request: pb.DeleteCachedContentRequest, context: Context
+        self, request: pb.DeleteCachedContentRequest, context: ServicerContext
     ) -> pb.DeleteCachedContentResponse:
         """Delete a cached content."""
         asked = resource_request("DELETE", request.name, COLLECTION)
@@ -96,7 +96,7 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         return pb.DeleteCachedContentResponse()
 
     async def _cached_content(self, asked: UpstreamRequest) -> pb.CachedContent:
-        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_call.get().terms)
         return from_json(value, pb.CachedContent)
 
     async def _claim(self, caller: Caller, made: pb.CachedContent) -> None:

@@ -11,7 +11,7 @@ import grpc
 
 from ..callers import ANYONE, Caller
 from ..contexts.asker import Asker
-from ..upstream.port import CallTerms
+from ..upstream.interface import CallTerms
 
 OPEN_TO_ALL = (
     "/grpc.health.v1.Health/",
@@ -66,14 +66,14 @@ class Call:
         return Asker(self.caller, self.terms)
 
 
-Context = grpc.aio.ServicerContext[Any, Any]
+ServicerContext = grpc.aio.ServicerContext[Any, Any]
 """What gRPC hands a method beside its request."""
 
 current_call: ContextVar[Call] = ContextVar("current_call")
 """The call of this task; set before a servicer runs."""
 
 
-def deadline_of(context: Context) -> float | None:
+def deadline_of(context: ServicerContext) -> float | None:
     """Return when the client gives up, on the event loop's clock; None for never.
 
     gRPC counts on the wall clock, which may step; it is read once (grpc-python.md 1.5).

@@ -5,8 +5,8 @@ from contextbridge import v1 as pb
 from ..contexts.registry import Contexts
 from ..generations.generation import Ask, Generations
 from ..translate.chat_translator import ChatTranslator
-from .call import Context, current_call
-from .notes import note_model, note_summary, note_usage
+from .call import ServicerContext, current_call
+from .log_fields import log_model, log_summary, log_usage
 
 CHAT = ChatTranslator()
 
@@ -24,36 +24,36 @@ class ContextServicer(pb.ContextServiceServicer):
         self._generations = generations
 
     async def CreateContext(
-        self, request: pb.CreateContextRequest, context: Context
+        self, request: pb.CreateContextRequest, context: ServicerContext
     ) -> pb.CreateContextResponse:
         """Make a context from messages."""
-        note_model(request.model)
+        log_model(request.model)
         created = await self._contexts.create(request, current_call.get().asker)
-        note_usage(created.usage)
+        log_usage(created.usage)
         return created
 
     async def GetContext(
-        self, request: pb.GetContextRequest, context: Context
+        self, request: pb.GetContextRequest, context: ServicerContext
     ) -> pb.GetContextResponse:
         """Return a context."""
         found = await self._contexts.get(request, current_call.get().asker)
         return pb.GetContextResponse(context=found)
 
     async def ListContexts(
-        self, request: pb.ListContextsRequest, context: Context
+        self, request: pb.ListContextsRequest, context: ServicerContext
     ) -> pb.ListContextsResponse:
         """List the caller's contexts."""
         return await self._contexts.list(request, current_call.get().asker)
 
     async def UpdateContext(
-        self, request: pb.UpdateContextRequest, context: Context
+        self, request: pb.UpdateContextRequest, context: ServicerContext
     ) -> pb.UpdateContextResponse:
         """Change how long a context lives, or its name."""
         changed = await self._contexts.update(request, current_call.get().asker)
         return pb.UpdateContextResponse(context=changed)
 
     async def DeleteContext(
-        self, request: pb.DeleteContextRequest, context: Context
+        self, request: pb.DeleteContextRequest, context: ServicerContext
     ) -> pb.DeleteContextResponse:
         """Delete a context and what was stored of it."""
         await self._contexts.delete(request, current_call.get().asker)
@@ -61,20 +61,20 @@ class ContextServicer(pb.ContextServiceServicer):
 
     # The generated types know no coroutine that writes; async generators leak (grpc#42295).
     async def ChatWithContext(  # type: ignore[override]
-        self, request: pb.ChatWithContextRequest, context: Context
+        self, request: pb.ChatWithContextRequest, context: ServicerContext
     ) -> None:
         """Stream an answer that continues from a context."""
-        note_model(request.model)
+        log_model(request.model)
         ask = Ask(request, CHAT, current_call.get().asker)
-        note_summary(await self._generations.stream(ask, context.write))
+        log_summary(await self._generations.stream(ask, context.write))
 
     async def CompleteChatWithContext(
-        self, request: pb.ChatWithContextRequest, context: Context
+        self, request: pb.ChatWithContextRequest, context: ServicerContext
     ) -> pb.CompleteChatWithContextResponse:
         """Return a whole answer that continues from a context."""
-        note_model(request.model)
+        log_model(request.model)
         ask = Ask(request, CHAT, current_call.get().asker)
         answer: pb.CompleteChatWithContextResponse
         answer, summary = await self._generations.complete(ask)
-        note_summary(summary)
+        log_summary(summary)
         return answer

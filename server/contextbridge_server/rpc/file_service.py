@@ -12,10 +12,10 @@ from ..contexts.upstream_names import named_file
 from ..translate.files import COLLECTION, MAX_PAGE_SIZE
 from ..translate.gemini_json import from_json
 from ..translate.paths import list_request, resource_request
-from ..uploads import Uploads
-from ..upstream.objects import ask_for_object
-from ..upstream.port import Upstream
-from .call import Context, current_call
+from ..upstream.interface import Upstream
+from ..upstream.json_object import fetch_object
+from .call import ServicerContext, current_call
+from .uploads import Uploads
 
 
 class FileServicer(pb.FileServiceServicer):
@@ -33,7 +33,7 @@ class FileServicer(pb.FileServiceServicer):
         self._ownership = ownership
 
     async def UploadFile(
-        self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
+        self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: ServicerContext
     ) -> pb.UploadFileResponse:
         """Upload a file."""
         caller, terms = current_call.get().caller, current_call.get().terms
@@ -42,19 +42,21 @@ class FileServicer(pb.FileServiceServicer):
         await self._claim(caller, file)
         return pb.UploadFileResponse(file=file)
 
-    async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
+    async def GetFile(
+        self, request: pb.GetFileRequest, context: ServicerContext
+    ) -> pb.GetFileResponse:
         """Return a file's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
         async with self._ownership.naming(current_call.get().caller, named_file(request.name)):
-            value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+            value = await fetch_object(self._upstream, asked, current_call.get().terms)
         return pb.GetFileResponse(file=from_json(value, pb.File))
 
     async def ListFiles(
-        self, request: pb.ListFilesRequest, context: Context
+        self, request: pb.ListFilesRequest, context: ServicerContext
     ) -> pb.ListFilesResponse:
         """List files' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        value = await ask_for_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_call.get().terms)
         listed = from_json(value, pb.ListFilesResponse)
         names = [named_file(each.name) for each in listed.files]
         visible = await self._ownership.visible(current_call.get().caller, names)
@@ -63,7 +65,7 @@ class FileServicer(pb.FileServiceServicer):
         )
 
     async def DeleteFile(
-        self, request: pb.DeleteFileRequest, context: Context
+        self, request: pb.DeleteFileRequest, context: ServicerContext
     ) -> pb.DeleteFileResponse:
         """Delete a file."""
         asked = resource_request("DELETE", request.name, COLLECTION)

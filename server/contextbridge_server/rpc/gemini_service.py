@@ -7,8 +7,8 @@ from ..translate.gemini_json import from_json
 from ..translate.gemini_request import count_tokens_prompt
 from ..translate.gemini_translator import GeminiTranslator
 from ..translate.limits import Limits
-from .call import Context, current_call
-from .notes import note_model, note_summary
+from .call import ServicerContext, current_call
+from .log_fields import log_model, log_summary
 
 GENERATE = GeminiTranslator()
 
@@ -26,30 +26,30 @@ class GeminiServicer(pb.GeminiServiceServicer):
         self._limits = limits
 
     async def GenerateContent(
-        self, request: pb.GenerateContentRequest, context: Context
+        self, request: pb.GenerateContentRequest, context: ServicerContext
     ) -> pb.GenerateContentResponse:
         """Return a whole answer."""
-        note_model(request.model)
+        log_model(request.model)
         ask = Ask(request, GENERATE, current_call.get().asker)
         answer: pb.GenerateContentResponse
         answer, summary = await self._generations.complete(ask)
-        note_summary(summary)
+        log_summary(summary)
         return answer
 
     # The generated types know no coroutine that writes; async generators leak (grpc#42295).
     async def StreamGenerateContent(  # type: ignore[override]
-        self, request: pb.GenerateContentRequest, context: Context
+        self, request: pb.GenerateContentRequest, context: ServicerContext
     ) -> None:
         """Stream an answer."""
-        note_model(request.model)
+        log_model(request.model)
         ask = Ask(request, GENERATE, current_call.get().asker)
-        note_summary(await self._generations.stream(ask, context.write))
+        log_summary(await self._generations.stream(ask, context.write))
 
     async def CountTokens(
-        self, request: pb.CountTokensRequest, context: Context
+        self, request: pb.CountTokensRequest, context: ServicerContext
     ) -> pb.CountTokensResponse:
         """Count a prompt's tokens."""
-        note_model(request.model)
+        log_model(request.model)
         prompt = count_tokens_prompt(request, self._limits)
         value = await self._generations.ask(prompt, current_call.get().asker)
         return from_json(value, pb.CountTokensResponse)

@@ -5,7 +5,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
-from .call import Context
+from .call import ServicerContext
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -25,7 +25,7 @@ class HealthServicer(aio.HealthServicer):
         self.is_draining = True
         await super().enter_graceful_shutdown()
 
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: ServicerContext) -> None:
         """Send a service's status, and again whenever it changes, until the server drains."""
         leaving: Any = _LeavingContext(context, self)
         try:
@@ -41,7 +41,7 @@ class _LeftError(Exception):
 class _LeavingContext:
     """A context whose write ends the watch once the server drains."""
 
-    def __init__(self, context: Context, servicer: HealthServicer) -> None:
+    def __init__(self, context: ServicerContext, servicer: HealthServicer) -> None:
         self._context = context
         self._servicer = servicer
 

@@ -15,18 +15,18 @@ from google.protobuf.message import DecodeError
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from .call import OPEN_TO_ALL, Call, Context, current_call, deadline_of
-from .layers import Layer, Proceed
+from .call import OPEN_TO_ALL, Call, ServicerContext, current_call, deadline_of
+from .interceptors import Interceptor, Proceed
 from .status import trailers
 
-Behaviour = Callable[[Any, Context], Awaitable[bytes | None]]
+Behaviour = Callable[[Any, ServicerContext], Awaitable[bytes | None]]
 Handler = Any
 """A grpc.RpcMethodHandler; its published types know threads only, not coroutines."""
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
-class LayeredMethods(grpc.GenericRpcHandler):
+class InterceptedMethods(grpc.GenericRpcHandler):
     """Runs each call of a server's services inside the layers; makes a status of what they raise.
 
     Services are added to it as to a server. It is what the server is given instead: an interceptor
@@ -36,11 +36,11 @@ class LayeredMethods(grpc.GenericRpcHandler):
     are no message with UNKNOWN and an exception's text.
 
     Args:
-        layers: The layers, the outermost first.
+        interceptors: The interceptors, the outermost first.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = tuple(layers)
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self._interceptors = tuple(interceptors)
         self._services: list[grpc.GenericRpcHandler] = []
         self._known: dict[str, Handler] = {}
 
@@ -75,7 +75,7 @@ class LayeredMethods(grpc.GenericRpcHandler):
     def _inside(self, method: str, behaviour: Behaviour) -> Any:
         is_open = method.startswith(OPEN_TO_ALL)
 
-        async def run(request: Any, context: Context) -> bytes | None:
+        async def run(request: Any, context: ServicerContext) -> bytes | None:
             call = _call(method, is_open, context)
             current_call.set(call)
             context.set_trailing_metadata((("x-request-id", call.request_id),))
@@ -90,7 +90,7 @@ class LayeredMethods(grpc.GenericRpcHandler):
                     raise
 
             proceed: Proceed = innermost
-            for layer in reversed(self._layers):
+            for layer in reversed(self._interceptors):
                 proceed = _around(layer, call, proceed)
             try:
                 await proceed()
@@ -101,11 +101,11 @@ class LayeredMethods(grpc.GenericRpcHandler):
         return run
 
 
-def _around(layer: Layer, call: Call, proceed: Proceed) -> Proceed:
-    return lambda: layer.around(call, proceed)
+def _around(layer: Interceptor, call: Call, proceed: Proceed) -> Proceed:
+    return lambda: layer.intercept(call, proceed)
 
 
-def _call(method: str, is_open: bool, context: Context) -> Call:
+def _call(method: str, is_open: bool, context: ServicerContext) -> Call:
     metadata = dict(context.invocation_metadata() or ())
     given = str(metadata.get("x-request-id", ""))
     return Call(
@@ -128,11 +128,11 @@ def new_request_id() -> str:
 
 
 def _unary(
-    method: Callable[[Any, Context], Awaitable[Any]],
+    method: Callable[[Any, ServicerContext], Awaitable[Any]],
     deserialize: Callable[[bytes], Any],
     serialize: Callable[[Any], bytes],
 ) -> Behaviour:
-    async def behaviour(request: Any, context: Context) -> bytes:
+    async def behaviour(request: Any, context: ServicerContext) -> bytes:
         response = await method(_parsed(request, deserialize), context)
         _count(current_call.get())
         # Bytes are a message that is serialized already.
@@ -142,11 +142,11 @@ def _unary(
 
 
 def _streaming(
-    method: Callable[[Any, Context], Any],
+    method: Callable[[Any, ServicerContext], Any],
     deserialize: Callable[[bytes], Any],
     serialize: Callable[[Any], bytes],
 ) -> Behaviour:
-    async def behaviour(request: Any, context: Context) -> None:
+    async def behaviour(request: Any, context: ServicerContext) -> None:
         writer: Any = _Writer(context, serialize, current_call.get())
         if isasyncgenfunction(method):
             async with aclosing(method(_parsed(request, deserialize), writer)) as messages:
@@ -163,7 +163,9 @@ class _Writer:
 
     __slots__ = ("_call", "_context", "_serialize")
 
-    def __init__(self, context: Context, serialize: Callable[[Any], bytes], call: Call) -> None:
+    def __init__(
+        self, context: ServicerContext, serialize: Callable[[Any], bytes], call: Call
+    ) -> None:
         self._context = context
         self._serialize = serialize
         self._call = call
@@ -204,7 +206,7 @@ def _parse(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:
         ) from error
 
 
-async def _unknown_method(_request: Any, _context: Context) -> None:
+async def _unknown_method(_request: Any, _context: ServicerContext) -> None:
     raise BridgeError(pb.ERROR_REASON_METHOD_UNKNOWN, "The server has no such method.")
 
 

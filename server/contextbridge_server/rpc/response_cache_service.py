@@ -3,7 +3,7 @@
 from contextbridge import v1 as pb
 
 from ..generations.cached_responses import CachedResponses
-from .call import Context, current_call
+from .call import ServicerContext, current_call
 
 
 class ResponseCacheServicer(pb.ResponseCacheServiceServicer):
@@ -17,14 +17,14 @@ class ResponseCacheServicer(pb.ResponseCacheServiceServicer):
         self._responses = responses
 
     async def DeleteCachedResponses(
-        self, request: pb.DeleteCachedResponsesRequest, context: Context
+        self, request: pb.DeleteCachedResponsesRequest, context: ServicerContext
     ) -> pb.DeleteCachedResponsesResponse:
         """Delete answers of the caller's tenant."""
         count = await self._responses.delete(request, current_call.get().asker)
         return pb.DeleteCachedResponsesResponse(deleted_count=count)
 
     async def GetResponseCacheStatistics(
-        self, request: pb.GetResponseCacheStatisticsRequest, context: Context
+        self, request: pb.GetResponseCacheStatisticsRequest, context: ServicerContext
     ) -> pb.GetResponseCacheStatisticsResponse:
         """Return what is kept for the caller's tenant, and how it has been used."""
         statistics = await self._responses.statistics(current_call.get().asker)

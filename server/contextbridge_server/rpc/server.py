@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2_grpc
 from contextbridge import v1 as pb
 
 from .health import SERVING, HealthServicer
-from .layers import Layer
-from .methods import LayeredMethods
+from .interceptors import Interceptor
+from .methods import InterceptedMethods
 from .reflection import add_reflection
 
 SERVICE_NAMES = (
@@ -82,11 +82,13 @@ class Server:
         layers: What is done around every call, the outermost first.
     """
 
-    def __init__(self, options: ServerOptions, services: Services, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, options: ServerOptions, services: Services, interceptors: Sequence[Interceptor]
+    ) -> None:
         self._health = HealthServicer()
         with _threads_give_way():
             self._server = grpc.aio.server(options=_channel_arguments(options))
-        methods: Any = LayeredMethods(layers)
+        methods: Any = InterceptedMethods(interceptors)
         self._server.add_generic_rpc_handlers((methods,))
         pb.add_ContextServiceServicer_to_server(services.contexts, methods)
         pb.add_GeminiServiceServicer_to_server(services.gemini, methods)

@@ -55,8 +55,8 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
     pb.ERROR_REASON_STORE_FULL: Status(
         StatusCode.RESOURCE_EXHAUSTED, "Delete contexts, or give the store more memory.", LATER
     ),
-    pb.ERROR_REASON_REQUEST_ID_REUSED: Status(
-        StatusCode.ALREADY_EXISTS, "Use a new request_id for a new request."
+    pb.ERROR_REASON_IDEMPOTENCY_KEY_REUSED: Status(
+        StatusCode.ALREADY_EXISTS, "Use a new idempotency_key for a new request."
     ),
     pb.ERROR_REASON_CONTENT_UNREADABLE: Status(
         StatusCode.FAILED_PRECONDITION, "Give the server the key that the content was stored with."
@@ -65,7 +65,7 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
         StatusCode.OUT_OF_RANGE, "Start again with resume_after = 0."
     ),
     pb.ERROR_REASON_GENERATION_ABANDONED: Status(
-        StatusCode.ABORTED, "Ask again with a new request_id; it is charged again."
+        StatusCode.ABORTED, "Call again with a new idempotency_key; the answer is charged again."
     ),
     pb.ERROR_REASON_TOKEN_MISSING: Status(
         StatusCode.UNAUTHENTICATED, "Send authorization: Bearer TOKEN as metadata."
@@ -128,10 +128,10 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
         StatusCode.INVALID_ARGUMENT, "Name the cache's model, and keep instruction and tools in it."
     ),
     pb.ERROR_REASON_UPSTREAM_FAILED_PRECONDITION: Status(
-        StatusCode.FAILED_PRECONDITION, "Mend what upstream's message names, then retry."
+        StatusCode.FAILED_PRECONDITION, "Fix what upstream reports, then retry."
     ),
     pb.ERROR_REASON_CONTEXT_BUSY: Status(
-        StatusCode.FAILED_PRECONDITION, "Wait for the other call on this session.", SOON
+        StatusCode.ABORTED, "Wait for the other call on this session.", SOON
     ),
     pb.ERROR_REASON_UPSTREAM_KEY_INVALID: Status(
         StatusCode.UNAUTHENTICATED, "Check the upstream key."

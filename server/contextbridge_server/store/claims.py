@@ -10,11 +10,11 @@ from functools import partial
 
 from contextbridge import v1 as pb
 
+from ..background import background
 from ..errors import BridgeError
-from ..tasks import beside
+from .backoff import BRIEFLY, backoff, retry_with_backoff
+from .interface import WITHOUT_ROOM, Script, Store
 from .leases import LIFE, RENEWALS_PER_LIFE
-from .patience import A_MOMENT, patiently, waits
-from .port import WITHOUT_ROOM, Script, Store
 
 CLAIM = Script("""
 local state = redis.call('HMGET', KEYS[1], 'digest', 'answer')
@@ -108,30 +108,30 @@ class Claims:
             make: Makes it.
 
         Raises:
-            BridgeError: REQUEST_ID_REUSED where the key is claimed for something else;
+            BridgeError: IDEMPOTENCY_KEY_REUSED where the key is claimed for something else;
                 STORE_UNAVAILABLE; or what `make` raises.
         """
         maker = secrets.token_hex(8)
-        async for _ in waits():
+        async for _ in backoff():
             async with self._given_up_on_failure(key, maker):
                 reply = await self._store.run(CLAIM, (key,), digest, maker, _ms(LIFE))
                 if reply == [b"MINE"]:
-                    async with beside(self._renew(key, maker)):
+                    async with background(self._renew(key, maker)):
                         made = await make()
                         finish = partial(
                             self._store.run, FINISH, (key,), maker, digest, made, _ms(life)
                         )
-                        await patiently(finish)
+                        await retry_with_backoff(finish)
                     return Claimed(made, is_first=True)
             match reply:
                 case [b"DONE", answer]:
                     return Claimed(answer, is_first=False)
                 case [b"OTHER"]:
                     raise BridgeError(
-                        pb.ERROR_REASON_REQUEST_ID_REUSED,
-                        "The request_id came with another request before.",
+                        pb.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
+                        "The idempotency_key came with another request before.",
                     )
-        raise AssertionError("waits never end")
+        raise AssertionError("backoff never ends")
 
     async def prolong(self, key: str, life: timedelta) -> None:
         """Keep an answer that was of use for longer."""
@@ -161,7 +161,7 @@ class Claims:
 
     async def _abandon(self, key: str, maker: str) -> None:
         try:
-            await patiently(lambda: self._store.run(ABANDON, (key,), maker), A_MOMENT)
+            await retry_with_backoff(lambda: self._store.run(ABANDON, (key,), maker), BRIEFLY)
         except BridgeError:
             # It lapses by itself.
             return

@@ -12,7 +12,7 @@ from valkey.exceptions import ResponseError
 
 from ..errors import BridgeError
 from .connections import Address, Node, Options, code_of, reply_of, unavailable
-from .port import Argument, Command
+from .interface import Argument, Command
 
 SLOTS = 16_384
 MAX_REDIRECTS = 8

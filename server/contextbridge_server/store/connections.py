@@ -23,9 +23,9 @@ from contextbridge import v1 as pb
 
 from ..errors import BridgeError
 from ..telemetry import names
+from .interface import Command
+from .near_cache import InvalidationTracker
 from .pipeline import Pipeline
-from .port import Command
-from .watches import Watches
 
 RESTART_SECONDS = 1.0
 """How long after it has gone an embedded Valkey is waited for; then, it is away."""
@@ -58,7 +58,7 @@ class Options:
     password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: ssl.SSLContext | None = None
-    watches: Watches = field(default_factory=Watches)
+    watches: InvalidationTracker = field(default_factory=InvalidationTracker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ def contexts_key(tenant: str) -> str:
     return f"{{{_quoted(tenant)}}}:contexts"
 
 
-def request_key(tenant: str, request_id: str) -> str:
-    """Return the key of what was answered to a create's `request_id`."""
-    return f"{{{_quoted(tenant)}/request/{_quoted(request_id)}}}:claim"
+def create_key(tenant: str, idempotency_key: str) -> str:
+    """Return the key of what was answered to a create's `idempotency_key`."""
+    return f"{{{_quoted(tenant)}/request/{_quoted(idempotency_key)}}}:claim"
 
 
 def identity_key(tenant: str, identity: str) -> str:
@@ -39,7 +39,7 @@ def generation_prefix(tenant: str, home: str) -> str:
     return f"{{{_quoted(tenant)}/generation/{_quoted(home)}}}:"
 
 
-def kept_key(tenant: str, part: str) -> str:
+def retention_key(tenant: str, part: str) -> str:
     """Return the key of a part of a tenant's list of kept generations."""
     return f"{{{_quoted(tenant)}}}:kept:{part}"
 

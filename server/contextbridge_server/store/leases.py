@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from ..background import background
 from ..errors import BridgeError
-from ..tasks import beside
-from .patience import A_MOMENT, patiently
-from .port import WITHOUT_ROOM, Script, Store
+from .backoff import BRIEFLY, retry_with_backoff
+from .interface import WITHOUT_ROOM, Script, Store
 
 LIFE = timedelta(seconds=10)
 """How long a lease, or a claim, blocks others after its holder died."""
@@ -102,7 +102,7 @@ class Leases:
     async def kept(self, lease: Lease, token: int) -> AsyncIterator[None]:
         """Keep an acquired lease from lapsing; release it on leaving."""
         try:
-            async with beside(self._renew(lease, token)):
+            async with background(self._renew(lease, token)):
                 yield
         finally:
             try:
@@ -124,7 +124,7 @@ class Leases:
 
     async def _release(self, lease: Lease, token: int) -> None:
         try:
-            await patiently(lambda: self._store.run(RELEASE, (lease.key,), token), A_MOMENT)
+            await retry_with_backoff(lambda: self._store.run(RELEASE, (lease.key,), token), BRIEFLY)
         except BridgeError:
             # It lapses by itself.
             return

@@ -25,8 +25,8 @@ from valkey.exceptions import (
 )
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
-from .port import Command
-from .watches import Watches
+from .interface import Command
+from .near_cache import InvalidationTracker
 
 MAX_WAITING = 20_000
 """Exchanges whose replies are due; more are refused. Calls are bounded: so many mean trouble."""
@@ -90,7 +90,7 @@ class Pipeline(asyncio.Protocol):
         watches: Are told what Valkey tells of changes; None where it is not asked to.
     """
 
-    def __init__(self, watches: Watches | None = None) -> None:
+    def __init__(self, watches: InvalidationTracker | None = None) -> None:
         self._watches = watches
         self._transport: asyncio.Transport | None = None
         self._reader = libvalkey.Reader(
@@ -177,7 +177,7 @@ class Pipeline(asyncio.Protocol):
             self._fail(error)
             self.abort()
 
-    def _took_change(self, reply: Any, watches: Watches) -> bool:
+    def _took_change(self, reply: Any, watches: InvalidationTracker) -> bool:
         """Take a message that tells of changes. It stands among replies, none of which is alike."""
         if type(reply) is not list or len(reply) != 2 or reply[0] != INVALIDATE:  # noqa: PLR2004
             return False

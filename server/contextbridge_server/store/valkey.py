@@ -21,8 +21,8 @@ from ..errors import BridgeError
 from ..telemetry import names
 from .cluster import Cluster, key_of
 from .connections import Address, Node, Options, reply_of
-from .port import Argument, Command, Script
-from .watches import Watches
+from .interface import Argument, Command, Script
+from .near_cache import InvalidationTracker
 
 DEFAULT_PORT = 6379
 EVICTION_POLICY = re.compile(rb"maxmemory_policy:([\w-]+)")
@@ -103,7 +103,12 @@ class ValkeyStore:
     """
 
     def __init__(
-        self, servers: Servers, timeout: timedelta, watches: Watches, *, is_watched: bool = False
+        self,
+        servers: Servers,
+        timeout: timedelta,
+        watches: InvalidationTracker,
+        *,
+        is_watched: bool = False,
     ) -> None:
         self._servers = servers
         self._timeout = timeout

@@ -4,7 +4,7 @@ import traceback
 
 import structlog
 
-from . import names
+from ..telemetry import names
 
 log = structlog.get_logger()
 

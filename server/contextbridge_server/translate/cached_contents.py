@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from contextbridge import v1 as pb
 
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .gemini_json import member_names, to_json
 from .gemini_request import check_contents, check_instruction
 from .json_values import encode, merge_extra_body

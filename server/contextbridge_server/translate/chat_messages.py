@@ -1,7 +1,7 @@
 """Messages of a chat: ours as JSON, with every violation noted, and upstream's as ours."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from contextbridge import v1 as pb
 
@@ -11,6 +11,16 @@ from .violations import Violations
 
 PREFIX_ROLES = ("system", "user", "assistant")
 CHAT_ROLES = (*PREFIX_ROLES, "tool")
+
+MESSAGE_MEMBERS = frozenset(
+    (
+        *("role", "content", "name", "refusal", "reasoning_content", "reasoning"),
+        *("tool_calls", "tool_call_id", "function_call"),
+    )
+)
+"""Members of a message that ChatMessage has fields for."""
+CALL_MEMBERS = frozenset(("id", "index"))
+FUNCTION_MEMBERS = frozenset(("name", "arguments"))
 
 
 def messages_json(
@@ -57,18 +67,45 @@ def _message_json(
         result["name"] = message.name
     if message.tool_calls:
         result["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments_json},
-            }
-            for call in message.tool_calls
+            _tool_call_json(call, f"{path}.tool_calls[{place}]", violations)
+            for place, call in enumerate(message.tool_calls)
         ]
     if message.tool_call_id:
         result["tool_call_id"] = message.tool_call_id
     if message.reasoning:
         result["reasoning_content"] = message.reasoning
+    if message.extra_json:
+        field = f"{path}.extra_json"
+        result |= _extra_members(field, message.extra_json, MESSAGE_MEMBERS, violations)
     return result
+
+
+def _tool_call_json(call: pb.ChatToolCall, path: str, violations: Violations) -> Json:
+    function: Json = {"name": call.name, "arguments": call.arguments_json}
+    result: Json = {"id": call.id, "type": "function", "function": function}
+    if not call.extra_json:
+        violations.require(f"{path}.name", call.name)
+        return result
+    field = f"{path}.extra_json"
+    extra = _extra_members(field, call.extra_json, CALL_MEMBERS, violations)
+    own = extra.pop("function", {})
+    if not isinstance(own, dict) or own.keys() & FUNCTION_MEMBERS:
+        violations.add(field, "Its function must be an object without name and arguments.")
+    elif extra.get("type", "function") == "function":
+        violations.require(f"{path}.name", call.name)
+        function |= own
+    else:
+        # A tool call of another type has a member of its own instead of `function`.
+        del result["function"]
+    return result | extra
+
+
+def _extra_members(field: str, text: str, known: Collection[str], violations: Violations) -> Json:
+    """Return the members of an `extra_json`; note those that the message has a field for."""
+    members = object_of_text(field, text, violations)
+    for name in sorted(members.keys() & known):
+        violations.add(field, f"The message has a field for {name}; set that instead.")
+    return members
 
 
 def _check_shape(message: pb.ChatMessage, path: str, violations: Violations) -> None:
@@ -84,8 +121,6 @@ def _check_shape(message: pb.ChatMessage, path: str, violations: Violations) -> 
         violations.add(f"{path}.tool_call_id", "Only with role tool.")
     if message.role == "tool" and not message.tool_call_id:
         violations.add(f"{path}.tool_call_id", "Required with role tool.")
-    for place, call in enumerate(message.tool_calls):
-        violations.require(f"{path}.tool_calls[{place}].name", call.name)
 
 
 def _part_json(part: pb.ChatPart, path: str, violations: Violations) -> Json:
@@ -172,7 +207,19 @@ def _tool_call_of_answer(reader: Reader) -> pb.ChatToolCall:
         id=reader.text("id"),
         name=function.text("name"),
         arguments_json=function.text("arguments"),
+        extra_json=tool_call_extra(reader, function),
     )
+
+
+def tool_call_extra(call: Reader, function: Reader) -> str:
+    """Return what a tool call has beside id, name and arguments, as the text of a JSON object."""
+    call.drop("index")
+    extra = call.rest()
+    if extra.get("type") == "function":
+        del extra["type"]
+    if members := function.rest():
+        extra["function"] = members
+    return text_of(extra)
 
 
 def logprobs_of(reader: Reader, kind: str) -> list[pb.TokenLogprob]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from contextbridge import v1 as pb
 
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .chat_messages import CHAT_ROLES, check_last_role, messages_json, tools_json
 from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body, object_of_text

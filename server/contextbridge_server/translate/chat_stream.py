@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Batch, Chunk, LastBatch, Repeated
+from ..upstream.interface import Batch, Chunk, LastBatch, Repeated
 from .chat_answer import FINISH_REASONS, KEPT_FINISH_REASONS
-from .chat_messages import logprobs_of, reasoning_of
+from .chat_messages import logprobs_of, reasoning_of, tool_call_extra
 from .generation_request import bypassed_cache
 from .json_values import Json, Reader, text_of
 from .text_runs import ChatRun, chat_run, kind_at
@@ -103,7 +103,7 @@ class ChatStreamDecoder:
         usage = self._usage or estimated_usage(self._prompt_bytes, self._text_bytes)
         self.usage = usage
         yield self._event(
-            completed=pb.Completed(
+            completed=pb.ChatCompleted(
                 usage=usage,
                 billed_usage=usage,
                 response_cache=bypassed_cache(self._request),
@@ -160,7 +160,7 @@ class ChatStreamDecoder:
             self._started = True
             self._fingerprint = fingerprint
             yield self._event(
-                started=pb.Started(
+                started=pb.ChatStarted(
                     id=answer_id,
                     model=model,
                     create_time=timestamp_of_seconds(created),
@@ -250,6 +250,7 @@ class ChatStreamDecoder:
                     id=call.text("id"),
                     name=function.text("name"),
                     arguments_json=arguments,
+                    extra_json=tool_call_extra(call, function),
                 )
             )
 

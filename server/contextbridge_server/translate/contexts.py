@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .chat_messages import PREFIX_ROLES, messages_json
 from .families import family_of
-from .generation_request import MAX_REQUEST_ID_CHARACTERS
+from .generation_request import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from .json_values import Json, Reader, encode, merge_extra_body, text_of
 from .limits import Limits
 from .times import datetime_of, timedelta_of
@@ -176,7 +176,7 @@ def _truncation(request: pb.CreateContextRequest, violations: Violations) -> Jso
 def _check_ours(request: pb.CreateContextRequest, violations: Violations) -> None:
     """Note what is wrong in the fields that do not go upstream."""
     violations.length("display_name", request.display_name, MAX_DISPLAY_NAME_CHARACTERS)
-    violations.length("request_id", request.request_id, MAX_REQUEST_ID_CHARACTERS)
+    violations.length("idempotency_key", request.idempotency_key, MAX_IDEMPOTENCY_KEY_CHARACTERS)
     if request.reuse not in pb.Reuse.values():
         violations.add("reuse", "Is no known Reuse.")
     if request.recovery not in pb.Recovery.values():
@@ -205,7 +205,7 @@ def refuse_what_needs_a_store(request: pb.CreateContextRequest) -> None:
     asked = [
         name
         for name, is_asked in (
-            ("request_id", bool(request.request_id)),
+            ("idempotency_key", bool(request.idempotency_key)),
             ("reuse", request.reuse == pb.REUSE_IDENTICAL),
             ("recovery", request.recovery > pb.RECOVERY_NEVER),
             ("retention", request.HasField("retention")),

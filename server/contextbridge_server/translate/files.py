@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from contextbridge import v1 as pb
 
 from ..errors import malformed
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .json_values import Json, encode
 from .violations import Violations
 

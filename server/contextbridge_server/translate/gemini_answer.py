@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from ..upstream.port import Batch
+from ..upstream.interface import Batch
 from .gemini_json import from_json
 from .generation_request import bypassed_cache
 from .json_values import Json

@@ -36,7 +36,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 EXTRA = "extra_json"
 NOT_GEMINI: Mapping[str, frozenset[str]] = {
     pb.GenerateContentRequest.DESCRIPTOR.full_name: frozenset(
-        ("model", "extra_body", "response_cache", "customer", "request_id", "resume_after")
+        ("model", "extra_body", "response_cache", "customer", "idempotency_key", "resume_after")
     ),
     pb.GenerateContentResponse.DESCRIPTOR.full_name: frozenset(
         ("sequence", "response_cache", "billed_usage", "context")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from contextbridge import v1 as pb
 
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .gemini_json import member_names, to_json
 from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body

@@ -8,7 +8,7 @@ from .violations import Violations
 
 MIN_CACHE_TTL_SECONDS = 1
 MAX_CACHE_TTL_SECONDS = 365 * 86_400
-MAX_REQUEST_ID_CHARACTERS = 128
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 128
 MAX_CUSTOMER_CHARACTERS = 254
 
 
@@ -26,8 +26,8 @@ class GenerationRequest(Protocol):
         ...
 
     @property
-    def request_id(self) -> str:
-        """The generation's name."""
+    def idempotency_key(self) -> str:
+        """The key under which the generation is resumed."""
         ...
 
     @property
@@ -49,10 +49,10 @@ def check_generation_request(request: GenerationRequest, violations: Violations)
     if policy.by_customer and not customer.identifier:
         violations.add("customer.identifier", "Required with response_cache.by_customer.")
     violations.length("customer.identifier", customer.identifier, MAX_CUSTOMER_CHARACTERS)
-    violations.length("request_id", request.request_id, MAX_REQUEST_ID_CHARACTERS)
+    violations.length("idempotency_key", request.idempotency_key, MAX_IDEMPOTENCY_KEY_CHARACTERS)
     violations.within("resume_after", request.resume_after, 0)
-    if request.resume_after > 0 and not request.request_id:
-        violations.add("request_id", "Required with resume_after.")
+    if request.resume_after > 0 and not request.idempotency_key:
+        violations.add("idempotency_key", "Required with resume_after.")
 
 
 def bypassed_cache(request: GenerationRequest) -> pb.ResponseCacheOutcome:

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, urlencode
 
-from ..upstream.port import Surface, UpstreamRequest
+from ..upstream.interface import Surface, UpstreamRequest
 from .violations import Violations
 
 MODEL_PREFIXES = ("models/", "tunedModels/", "dynamic/")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..upstream.port import Batch, Chunk, Path, Repeated, each_chunk
+from ..upstream.interface import Batch, Chunk, Path, Repeated, each_chunk
 from .json_values import Json
 
 KINDS = {"content": "content", "reasoning_content": "reasoning"}

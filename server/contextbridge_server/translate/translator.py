@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from contextbridge import v1 as pb
 
-from ..upstream.port import Batch
+from ..upstream.interface import Batch
 from .generation_request import GenerationRequest
 from .json_values import Json
 from .limits import Limits

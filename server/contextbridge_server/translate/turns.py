@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..upstream.port import Chunk, UpstreamRequest
+from ..upstream.interface import Chunk, UpstreamRequest
 from .json_values import Json
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import BridgeError
 from .failures import decode_object
-from .port import Batch, Chunk, Path, Repeated
+from .interface import Batch, Chunk, Path, Repeated
 
 DONE = b"[DONE]"
 PLAIN_LINES = re.compile(rb'(?:[^"\\\x00-\x1f]++\n)++')

@@ -32,7 +32,7 @@ from .http1 import (
     MalformedAnswerError,
     header_lines,
 )
-from .port import Batch, CallTerms, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
+from .interface import Batch, CallTerms, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
 

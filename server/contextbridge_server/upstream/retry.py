@@ -14,7 +14,7 @@ from contextbridge import v1 as pb
 
 from ..errors import BridgeError
 from ..telemetry import names
-from .port import Batch, CallTerms, Upstream, UpstreamAnswer, UpstreamRequest
+from .interface import Batch, CallTerms, Upstream, UpstreamAnswer, UpstreamRequest
 
 Result = TypeVar("Result")
 

@@ -32,7 +32,7 @@ async def test_create_context_sends_every_option_and_returns_the_whole_response(
         mode=pb.CONTEXT_MODE_SESSION,
         truncation_strategy=pb.TruncationStrategy(type="rolling_tokens"),
         display_name="handbook",
-        request_id="r-1",
+        idempotency_key="r-1",
         reuse=pb.REUSE_IDENTICAL,
         recovery=pb.RECOVERY_NEVER,
         retention=timedelta(days=7),
@@ -49,16 +49,16 @@ async def test_create_context_sends_every_option_and_returns_the_whole_response(
     assert sent.ttl.seconds == 3600
     assert sent.mode == pb.CONTEXT_MODE_SESSION
     assert sent.truncation_strategy.type == "rolling_tokens"
-    assert (sent.model, sent.display_name, sent.request_id) == (MODEL, "handbook", "r-1")
+    assert (sent.model, sent.display_name, sent.idempotency_key) == (MODEL, "handbook", "r-1")
     assert (sent.reuse, sent.recovery) == (pb.REUSE_IDENTICAL, pb.RECOVERY_NEVER)
     assert sent.retention.seconds == 7 * 86400
     assert dict(sent.extra_body) == {"depth": 2, "on": True, "names": ["a"], "ratio": 0.5}
 
 
-async def test_create_context_invents_no_request_id(client: Any, script: Any) -> None:
+async def test_create_context_invents_no_idempotency_key(client: Any, script: Any) -> None:
     script.answer("CreateContext", pb.CreateContextResponse())
     await client.create_context(MODEL, "Hello", expire_time=NOON)
-    assert script.sent("CreateContext").request_id == ""
+    assert script.sent("CreateContext").idempotency_key == ""
     assert script.sent("CreateContext").expire_time.ToDatetime(UTC) == NOON
 
 
@@ -145,7 +145,7 @@ async def test_complete_chat_sends_every_option(client: Any, script: Any) -> Non
         response_cache=True,
         customer=pb.Customer(identifier="c"),
         extra_body={"thinking": {"type": "disabled"}},
-        request_id="r",
+        idempotency_key="r",
         resume_after=3,
     )
 
@@ -159,7 +159,7 @@ async def test_complete_chat_sends_every_option(client: Any, script: Any) -> Non
     assert sent.tool_choice.mode == "required"
     assert sent.function_call.function_name == "f"
     assert sent.response_cache.enabled
-    assert (sent.customer.identifier, sent.request_id, sent.resume_after) == ("c", "r", 3)
+    assert (sent.customer.identifier, sent.idempotency_key, sent.resume_after) == ("c", "r", 3)
     assert sent.extra_body["thinking"]["type"] == "disabled"
 
 
@@ -183,7 +183,7 @@ async def test_generate_content_sends_every_option(client: Any, script: Any) -> 
         labels={"team": "a"},
         response_cache=pb.ResponseCachePolicy(enabled=True, refresh=True),
         customer=pb.Customer(identifier="c"),
-        request_id="r",
+        idempotency_key="r",
         resume_after=3,
         store=False,
     )
@@ -197,7 +197,7 @@ async def test_generate_content_sends_every_option(client: Any, script: Any) -> 
     assert sent.system_instruction.parts[0].text == "Be brief."
     assert sent.system_instruction.role == ""
     assert sent.response_cache.refresh
-    assert (sent.customer.identifier, sent.request_id, sent.resume_after) == ("c", "r", 3)
+    assert (sent.customer.identifier, sent.idempotency_key, sent.resume_after) == ("c", "r", 3)
     assert sent.HasField("store")
 
 

@@ -41,7 +41,7 @@ def answering(script: Any, events: Any) -> Any:
 
     async def chat(request: Any, context: Any) -> None:
         for event in whole[request.resume_after :]:
-            if event.sequence == 3 and request.request_id and not request.resume_after:
+            if event.sequence == 3 and request.idempotency_key and not request.resume_after:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
             await context.write(event)
 

@@ -1,4 +1,4 @@
-"""Calls with a `request_id` that break: they are taken up again, and their caller sees no break."""
+"""Calls with a `idempotency_key` that break: they are taken up again, and their caller sees no break."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def content(text: str) -> dict[str, Any]:
 
 
 def chat(client: Any, **options: Any) -> Any:
-    given = {"model": "m", "request_id": "r-1", "resume": AT_ONCE}
+    given = {"model": "m", "idempotency_key": "r-1", "resume": AT_ONCE}
     return client.chat("ctx-1", "Hello", **(given | options))
 
 
@@ -97,7 +97,7 @@ async def test_a_gemini_stream_goes_on_too(client: Any, script: Any) -> None:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("StreamGenerateContent", handler)
-    stream = client.stream_generate_content("g", "Hi", request_id="r-1", resume=AT_ONCE)
+    stream = client.stream_generate_content("g", "Hi", idempotency_key="r-1", resume=AT_ONCE)
     assert text_of(await stream.answer()) == "Hello"
     assert places(script, "StreamGenerateContent") == [0, 1]
 
@@ -125,7 +125,7 @@ async def test_the_count_begins_again_with_each_event(
 async def test_a_call_without_a_name_is_never_sent_again(client: Any, script: Any) -> None:
     script.fail("ChatWithContext", grpc.StatusCode.UNAVAILABLE, "away")
     with pytest.raises(ContextBridgeError, match="away"):
-        await chat(client, request_id="").answer()
+        await chat(client, idempotency_key="").answer()
     assert places(script) == [0]
 
 
@@ -214,9 +214,9 @@ async def test_a_generation_that_is_not_kept_fails_with_that(
     assert places(script) == [0, 1]
 
 
-@pytest.mark.parametrize("request_id", ["r-1", ""])
+@pytest.mark.parametrize("idempotency_key", ["r-1", ""])
 async def test_a_break_after_the_last_event_has_lost_nothing(
-    client: Any, script: Any, events: Events, request_id: str
+    client: Any, script: Any, events: Events, idempotency_key: str
 ) -> None:
     async def handler(request: Any, context: Any) -> None:
         for event in events(STARTED, content("Hi"), COMPLETED):
@@ -224,7 +224,7 @@ async def test_a_break_after_the_last_event_has_lost_nothing(
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("ChatWithContext", handler)
-    assert text_of(await chat(client, request_id=request_id).answer()) == "Hi"
+    assert text_of(await chat(client, idempotency_key=idempotency_key).answer()) == "Hi"
     assert places(script) == [0]
 
 
@@ -296,13 +296,13 @@ async def test_a_unary_call_with_a_name_is_sent_again(
     }[method]
     script.answer(method, response)
     script.fail(method, grpc.StatusCode.UNAVAILABLE, "away", times=2)
-    assert await PAID[method](client, request_id="r-1", resume=AT_ONCE) == response
+    assert await PAID[method](client, idempotency_key="r-1", resume=AT_ONCE) == response
     first, *others = script.requests[method]
     assert others == [first, first]
 
 
 @pytest.mark.parametrize("method", PAID)
-@pytest.mark.parametrize("options", [{}, {"request_id": "r-1", "resume": False}])
+@pytest.mark.parametrize("options", [{}, {"idempotency_key": "r-1", "resume": False}])
 async def test_a_unary_call_without_a_name_is_not(
     client: Any, script: Any, method: str, options: dict[str, Any]
 ) -> None:

@@ -334,7 +334,7 @@ async def test_resume_by_hand_goes_on_after_the_newest_event_and_folds_both(
         await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("ChatWithContext", handler)
-    stream = chat(client, request_id="r-1", resume=False)
+    stream = chat(client, idempotency_key="r-1", resume=False)
     with pytest.raises(ContextBridgeError, match="cut off"):
         await stream.answer()
 
@@ -343,15 +343,15 @@ async def test_resume_by_hand_goes_on_after_the_newest_event_and_folds_both(
     assert answer.choices[0].message.content == "Hello"
     assert answer.id == "a-1"
     first, second = script.requests["ChatWithContext"]
-    assert (first.request_id, first.resume_after) == ("r-1", 0)
-    assert (second.request_id, second.resume_after) == ("r-1", 2)
+    assert (first.idempotency_key, first.resume_after) == ("r-1", 0)
+    assert (second.idempotency_key, second.resume_after) == ("r-1", 2)
     second.resume_after = 0
     assert first == second
 
 
 async def test_resume_ends_the_stream_before(client: Any, script: Any, events: Events) -> None:
     script.stream("ChatWithContext", *events(STARTED), hang=True)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, idempotency_key="r-1")
     await anext(stream)
     resumed = stream.resume()
     await script.caller_left()
@@ -363,14 +363,14 @@ async def test_resume_before_any_event_starts_again(
 ) -> None:
     script.stream("ChatWithContext", *events(STARTED, content("Hi"), COMPLETED))
     script.fail("ChatWithContext", grpc.StatusCode.UNAVAILABLE, "cut off", times=1)
-    stream = chat(client, request_id="r-1", resume=False)
+    stream = chat(client, idempotency_key="r-1", resume=False)
     with pytest.raises(ContextBridgeError):
         await stream.answer()
     assert (await stream.resume().answer()).choices[0].message.content == "Hi"
 
 
-async def test_resume_needs_a_request_id(client: Any) -> None:
-    with pytest.raises(ValueError, match="request_id"):
+async def test_resume_needs_an_idempotency_key(client: Any) -> None:
+    with pytest.raises(ValueError, match="idempotency_key"):
         chat(client).resume()
 
 
@@ -378,7 +378,7 @@ async def test_a_stream_begun_in_the_middle_has_no_whole_answer(
     client: Any, script: Any, events: Events
 ) -> None:
     script.stream("ChatWithContext", *events(content("lo"), COMPLETED, first=3))
-    stream = chat(client, request_id="r-1", resume_after=2)
+    stream = chat(client, idempotency_key="r-1", resume_after=2)
     assert [text async for text in stream.text()] == ["lo"]
     with pytest.raises(ValueError, match="resume_after"):
         await stream.answer()
@@ -390,7 +390,7 @@ async def test_a_stream_that_has_its_last_event_is_resumed_without_a_call(
     client: Any, script: Any, events: Events
 ) -> None:
     script.stream("ChatWithContext", *events(STARTED, content("Hi"), COMPLETED))
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, idempotency_key="r-1")
     await drain(stream)
     script.fail("ChatWithContext", grpc.StatusCode.OUT_OF_RANGE, "not kept any more")
 
@@ -404,7 +404,7 @@ async def test_a_stream_that_has_its_last_event_is_resumed_without_a_call(
 async def test_a_stream_begun_after_the_last_event_is_empty(client: Any, script: Any) -> None:
     script.stream("ChatWithContext")
     script.stream("StreamGenerateContent")
-    after_all = {"request_id": "r-1", "resume_after": 3}
+    after_all = {"idempotency_key": "r-1", "resume_after": 3}
     for stream in (
         chat(client, **after_all),
         client.stream_generate_content("g", "Hi", **after_all),
@@ -419,7 +419,7 @@ async def test_a_resumed_stream_that_brings_nothing_and_was_not_over_is_an_error
     client: Any, script: Any, events: Events
 ) -> None:
     script.stream("ChatWithContext", *events(STARTED, content("Hel")), hang=True)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, idempotency_key="r-1")
     await anext(stream)
     script.stream("ChatWithContext")
     with pytest.raises(ContextBridgeError, match="without `completed`"):
@@ -431,7 +431,7 @@ async def test_a_stream_begun_in_the_middle_is_cut_where_its_last_event_is_missi
 ) -> None:
     script.stream("ChatWithContext", *events(content("lo"), first=3))
     with pytest.raises(ContextBridgeError, match="without `completed`"):
-        await drain(chat(client, request_id="r-1", resume_after=2))
+        await drain(chat(client, idempotency_key="r-1", resume_after=2))
 
 
 async def test_a_stream_is_resumed_by_hand_as_often_as_it_breaks(
@@ -445,7 +445,7 @@ async def test_a_stream_is_resumed_by_hand_as_often_as_it_breaks(
             await context.abort(grpc.StatusCode.UNAVAILABLE, "cut off")
 
     script.on("ChatWithContext", one_event)
-    stream = chat(client, request_id="r-1", resume=False)
+    stream = chat(client, idempotency_key="r-1", resume=False)
     for _ in sent[:-1]:
         with pytest.raises(ContextBridgeError, match="cut off"):
             await drain(stream)
@@ -472,7 +472,7 @@ async def test_a_gemini_stream_is_resumed_after_its_newest_message(
 
     script.on("StreamGenerateContent", handler)
     stream = client.stream_generate_content(
-        "g", "Hi", request_id="r-1", labels={"team": "a"}, resume=False
+        "g", "Hi", idempotency_key="r-1", labels={"team": "a"}, resume=False
     )
     with pytest.raises(ContextBridgeError, match="cut off"):
         await stream.answer()
@@ -525,7 +525,7 @@ async def test_a_generation_that_was_abandoned_keeps_what_had_arrived(
         metadata={"savedEvents": "2"},
     )
     script.stream("ChatWithContext", *events(STARTED, content("Hel")), hang=True)
-    stream = chat(client, request_id="r-1")
+    stream = chat(client, idempotency_key="r-1")
     texts = [await anext(stream) for _ in range(2)]
     script.fail("ChatWithContext", grpc.StatusCode.ABORTED, "the server died", info)
 

@@ -9,9 +9,9 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.callers import ANYONE, Caller, is_single_tenant, read_callers
-from contextbridge_server.contexts.answers import StraightAnswers
+from contextbridge_server.contexts.answers import DirectAnswers
 from contextbridge_server.contexts.asker import Asker
-from contextbridge_server.contexts.owned_answers import OwnedAnswers
+from contextbridge_server.contexts.authorizing_answers import AuthorizingAnswers
 from contextbridge_server.contexts.owners import GRACE, SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.ownership import (
     NoOwnership,
@@ -29,11 +29,11 @@ from contextbridge_server.contexts.upstream_names import (
 )
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.rpc.status import trailers
+from contextbridge_server.store.interface import Store
 from contextbridge_server.store.keys import owner_key
-from contextbridge_server.store.port import Store
 from contextbridge_server.store.valkey import opened_store
 from contextbridge_server.translate.prompt import Prompt
-from contextbridge_server.upstream.port import CallTerms, Surface, UpstreamRequest
+from contextbridge_server.upstream.interface import CallTerms, Surface, UpstreamRequest
 
 ACME = Caller("shop", "acme", unknown_ids=False)
 BOLT = Caller("desk", "bolt", unknown_ids=False)
@@ -494,7 +494,7 @@ async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_fr
 ) -> None:
     await shared.claim(ACME, CACHE, SOON)
     await shared.claim(ACME, FILE, SOON)
-    owned = OwnedAnswers(StraightAnswers(Untouched()), shared)
+    owned = AuthorizingAnswers(DirectAnswers(Untouched()), shared)
     file = prompt_of(body=b'{"fileUri": "files/f1"}')
     prompts = {
         "CACHE_NOT_FOUND": [

@@ -4,21 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from contextbridge_server.generations.kept import Bounds, KeptGenerations
+from contextbridge_server.generations.retention_index import RetentionBounds, RetentionIndex
 from contextbridge_server.generations.stored_journals import (
     Ending,
-    Found,
     GenerationId,
-    Home,
+    JournalState,
+    LookupKey,
     StoredJournals,
 )
-from contextbridge_server.store.keys import kept_key
-from contextbridge_server.store.port import Store
+from contextbridge_server.store.interface import Store
+from contextbridge_server.store.keys import retention_key
 from contextbridge_server.store.vault import Vault
 
 HOUR = timedelta(hours=1)
 RETENTION = timedelta(minutes=10)
-NO_BOUNDS = Bounds(count=1_000_000, bytes=2**50)
+NO_BOUNDS = RetentionBounds(count=1_000_000, bytes=2**50)
 
 
 @pytest.fixture(name="store")
@@ -32,13 +32,13 @@ class Keeper:
     def __init__(self, store, bounds=NO_BOUNDS):
         self.store = store
         self.stored = StoredJournals(store, Vault(), RETENTION)
-        self.kept = KeptGenerations(store, self.stored, bounds)
+        self.kept = RetentionIndex(store, self.stored, bounds)
 
     async def keep(self, name, *tags, life=HOUR, size=100, tenant="acme") -> GenerationId:
         """Make a generation of so many bytes, and keep it for so long; for no life, to resume."""
         ending = Ending([b"x" * size], cached_for=life)
         if life is None:
-            id_ = await self.stored.start(Home(tenant, f"request//{name}"), "digest", "")
+            id_ = await self.stored.start(LookupKey(tenant, f"request//{name}"), "digest", "")
             assert isinstance(id_, GenerationId)
         else:
             id_ = await self.begin(name, tenant)
@@ -67,7 +67,7 @@ class Keeper:
 
 
 def home(name, tenant="acme"):
-    return Home(tenant, f"cache/{name}")
+    return LookupKey(tenant, f"cache/{name}")
 
 
 @pytest.fixture(name="keeper")
@@ -109,13 +109,13 @@ async def test_what_is_forgotten_is_not_counted_and_may_be_forgotten_twice(keepe
         assert await keeper.size() == (1, 20)
 
 
-async def test_what_only_a_request_id_names_is_no_entry(keeper):
+async def test_what_only_an_idempotency_key_names_is_no_entry(keeper):
     await keeper.keep("a", life=None)
     await keeper.keep("b", "tag")
 
     assert await keeper.size() == (1, 100)
     assert await keeper.kept.delete("acme", None) == 1
-    members = await keeper.store.execute("ZRANGE", kept_key("acme", "resumable:order"), 0, -1)
+    members = await keeper.store.execute("ZRANGE", retention_key("acme", "resumable:order"), 0, -1)
     assert [member.partition(b" ")[2] for member in members] == [b"request//a"]
 
 
@@ -144,7 +144,7 @@ async def test_a_list_that_is_empty_again_is_as_if_it_had_never_been(keeper, eve
 
 
 async def test_thousands_that_lapsed_are_forgotten_bit_by_bit(keeper):
-    order, sizes = kept_key("acme", "cached:order"), kept_key("acme", "cached:sizes")
+    order, sizes = retention_key("acme", "cached:order"), retention_key("acme", "cached:sizes")
     members = [f"{number:016x} cache/{number}" for number in range(2_500)]
     for member in members:
         await keeper.store.execute("ZADD", order, 1, member)
@@ -210,7 +210,7 @@ async def test_a_tag_lives_as_long_as_the_longest_that_has_it(keeper):
     for life in (timedelta(minutes=1), HOUR, timedelta(minutes=2)):
         await keeper.keep(f"for {life}", "tag", life=life)
 
-    left = await keeper.store.execute("PTTL", kept_key("acme", "tag:tag"))
+    left = await keeper.store.execute("PTTL", retention_key("acme", "tag:tag"))
     assert timedelta(minutes=50) < timedelta(milliseconds=left) <= HOUR
     assert await keeper.kept.delete("acme", "tag") == 3
 
@@ -228,7 +228,7 @@ async def test_nothing_of_what_was_deleted_stays_in_the_store(keeper):
 
 
 async def test_what_would_have_lapsed_first_goes_when_there_are_too_many(store):
-    keeper = Keeper(store, Bounds(count=3, bytes=2**30))
+    keeper = Keeper(store, RetentionBounds(count=3, bytes=2**30))
     for minutes in (30, 10, 20, 40):
         await keeper.keep(str(minutes), life=timedelta(minutes=minutes), size=minutes)
 
@@ -237,7 +237,7 @@ async def test_what_would_have_lapsed_first_goes_when_there_are_too_many(store):
 
 
 async def test_what_would_have_lapsed_first_goes_when_they_are_too_large(store):
-    keeper = Keeper(store, Bounds(count=100, bytes=100))
+    keeper = Keeper(store, RetentionBounds(count=100, bytes=100))
     for minutes, size in ((30, 40), (10, 20), (20, 20), (40, 70)):
         await keeper.keep(str(minutes), life=timedelta(minutes=minutes), size=size)
 
@@ -246,7 +246,7 @@ async def test_what_would_have_lapsed_first_goes_when_they_are_too_large(store):
 
 
 async def test_lists_are_bounded_each_by_itself(store):
-    keeper = Keeper(store, Bounds(count=2, bytes=2**30))
+    keeper = Keeper(store, RetentionBounds(count=2, bytes=2**30))
     for name in ("a", "b"):
         await keeper.keep(name)
         await keeper.keep(name, life=None)
@@ -254,14 +254,14 @@ async def test_lists_are_bounded_each_by_itself(store):
 
     assert await keeper.served("a", "b") == ["a", "b"]
     assert await keeper.size("bolt") == (2, 200)
-    assert await keeper.store.execute("ZCARD", kept_key("acme", "resumable:order")) == 2
+    assert await keeper.store.execute("ZCARD", retention_key("acme", "resumable:order")) == 2
 
 
 async def test_a_bound_that_was_lowered_is_kept_again_by_and_by(store):
     before = Keeper(store)
     for number in range(250):
         await before.keep(f"old {number}", life=timedelta(minutes=1, seconds=number))
-    after = Keeper(store, Bounds(count=10, bytes=2**30))
+    after = Keeper(store, RetentionBounds(count=10, bytes=2**30))
 
     sizes = []
     for number in range(3):
@@ -288,7 +288,7 @@ async def test_what_is_replaced_can_be_told_from_what_replaces_it(keeper):
     await keeper.kept.forget(first)
     assert await keeper.size() == (1, 30)
     found = await keeper.stored.open(second)
-    assert isinstance(found, Found)
+    assert isinstance(found, JournalState)
     assert await keeper.stored.events(found) == [b"y" * 30]
     assert await keeper.kept.delete("acme", "tag") == 1
 

@@ -11,15 +11,15 @@ from contextbridge_server.generations.stored_journals import (
     BATCHES_AT_ONCE,
     Ending,
     GenerationId,
-    Home,
+    LookupKey,
     Pointer,
     StoredJournals,
 )
 from contextbridge_server.store.vault import Vault
 
 RETENTION = timedelta(minutes=10)
-REQUEST = Home("acme", "request//once")
-CACHE = Home("acme", "cache/abc")
+REQUEST = LookupKey("acme", "request//once")
+CACHE = LookupKey("acme", "cache/abc")
 KEY = bytes(32)
 MODULE = "contextbridge_server.generations.stored_journals"
 LOST = BridgeError(
@@ -91,7 +91,7 @@ async def keys(engine) -> set[bytes]:
 # Beginning, and names.
 
 
-async def test_a_request_id_names_the_generation_that_was_begun_first(mine, theirs, begun):
+async def test_an_idempotency_key_names_the_generation_that_was_begun_first(mine, theirs, begun):
     again = [await journals.start(REQUEST, "another", "x") for journals in (mine, theirs)]
 
     assert again == [Pointer("digest", begun, "outcome")] * 2
@@ -114,12 +114,12 @@ async def test_a_name_is_forgotten_only_where_it_still_names_the_same(mine, begu
 
 
 async def test_homes_of_other_tenants_and_names_are_apart(mine, begun):
-    for home in (Home("bolt", REQUEST.name), Home("acme", "request//other"), CACHE):
+    for home in (LookupKey("bolt", REQUEST.name), LookupKey("acme", "request//other"), CACHE):
         assert await mine.pointer(home) is None
         assert await mine.open(GenerationId(home, begun.id)) is None
 
 
-async def test_a_request_id_may_name_a_generation_of_the_cache(mine, theirs):
+async def test_an_idempotency_key_may_name_a_generation_of_the_cache(mine, theirs):
     begun = await mine.find_or_begin(CACHE, max_age=RETENTION, refresh=False, named=False)
     assert isinstance(begun, GenerationId)
     assert await mine.tend(begun) == (0, False)
@@ -383,7 +383,7 @@ async def test_a_reader_that_is_not_heard_of_counts_no_longer(
     await eventually(lambda: mine.end_unread(begun, even_named=True))
 
 
-async def test_only_what_no_request_id_keeps_is_ended_unnamed(mine, begun):
+async def test_only_what_no_idempotency_key_keeps_is_ended_unnamed(mine, begun):
     assert not await mine.end_unread(begun, even_named=False)
     other = await mine.find_or_begin(CACHE, max_age=RETENTION, refresh=False, named=False)
     assert isinstance(other, GenerationId)
@@ -394,7 +394,7 @@ async def test_only_what_no_request_id_keeps_is_ended_unnamed(mine, begun):
 # How long it is kept.
 
 
-async def test_what_a_request_id_names_is_kept_for_the_retention(mine, begun, store):
+async def test_what_an_idempotency_key_names_is_kept_for_the_retention(mine, begun, store):
     await mine.save(begun, 1, [b"1"])
     prefix = f"{begun.home.prefix}{begun.id}"
     running = [await store.execute("PTTL", f"{prefix}:{part}") for part in ("state", "events")]
@@ -410,7 +410,7 @@ async def test_what_a_request_id_names_is_kept_for_the_retention(mine, begun, st
         assert not await store.execute("EXISTS", f"{prefix}:{part}")
 
 
-async def test_each_request_id_that_names_an_answer_of_the_cache_keeps_it_as_long(
+async def test_each_idempotency_key_that_names_an_answer_of_the_cache_keeps_it_as_long(
     mine, theirs, store
 ):
     cached = await mine.find_or_begin(CACHE, max_age=RETENTION, refresh=False, named=True)
@@ -428,7 +428,7 @@ async def test_each_request_id_that_names_an_answer_of_the_cache_keeps_it_as_lon
 
 
 async def test_nothing_is_kept_for_ever(mine, theirs, begun, engine, store, lapse):
-    abandoned = await mine.start(Home("acme", "request//abandoned"), "d", "o")
+    abandoned = await mine.start(LookupKey("acme", "request//abandoned"), "d", "o")
     assert isinstance(abandoned, GenerationId)
     await mine.save(abandoned, 1, [b"1"])
     await lapse(abandoned)

@@ -7,9 +7,9 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.generations.tallies import COUNTED, Tallies
+from contextbridge_server.generations.counters import COUNTED, ResponseCacheCounters
+from contextbridge_server.store.interface import Store
 from contextbridge_server.store.keys import response_cache_key
-from contextbridge_server.store.port import Store
 
 HIT, MISS = pb.RESPONSE_CACHE_STATUS_HIT, pb.RESPONSE_CACHE_STATUS_MISS
 NOTHING = pb.Usage()
@@ -53,7 +53,7 @@ async def added(store, tenant="acme"):
 
 @pytest.mark.parametrize("status", sorted(COUNTED))
 async def test_a_call_is_counted_by_what_happened_to_it(status, store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
 
     for _ in range(3):
         tallies.count("acme", status, NOTHING)
@@ -71,7 +71,7 @@ def test_everything_that_can_happen_to_a_call_that_asks_is_counted():
 
 
 async def test_a_call_that_did_not_ask_is_not_counted(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
 
     tallies.count("acme", pb.RESPONSE_CACHE_STATUS_UNSPECIFIED, NOTHING)
 
@@ -80,7 +80,7 @@ async def test_a_call_that_did_not_ask_is_not_counted(store):
 
 
 async def test_what_calls_did_not_pay_for_adds_up(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
 
     for status in (HIT, pb.RESPONSE_CACHE_STATUS_JOINED):
         tallies.count("acme", status, SAVED)
@@ -94,7 +94,7 @@ async def test_what_calls_did_not_pay_for_adds_up(store):
 
 async def test_processes_and_times_add_up_and_counting_began_once(store):
     before = datetime.now(UTC) - timedelta(seconds=1)
-    first, second = Tallies(store), Tallies(store)
+    first, second = ResponseCacheCounters(store), ResponseCacheCounters(store)
     first.count("acme", HIT, SAVED)
     start = (await first.of("acme")).start_time
     second.count("acme", HIT, SAVED)
@@ -111,7 +111,7 @@ async def test_processes_and_times_add_up_and_counting_began_once(store):
 
 
 async def test_tenants_are_counted_apart(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
     tallies.count("acme", HIT, SAVED)
     tallies.count("bolt", MISS, NOTHING)
 
@@ -123,8 +123,8 @@ async def test_tenants_are_counted_apart(store):
 
 
 async def test_what_is_counted_reaches_the_store_by_itself(store, monkeypatch, eventually):
-    monkeypatch.setattr("contextbridge_server.generations.tallies.EVERY", timedelta(seconds=0.01))
-    tallies = Tallies(store)
+    monkeypatch.setattr("contextbridge_server.generations.counters.EVERY", timedelta(seconds=0.01))
+    tallies = ResponseCacheCounters(store)
 
     async with tallies.adding():
         tallies.count("acme", HIT, NOTHING)
@@ -138,7 +138,7 @@ async def is_added(store, expected):
 
 
 async def test_what_is_counted_last_is_added_when_the_server_ends(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
 
     async with tallies.adding():
         tallies.count("acme", HIT, SAVED)
@@ -151,7 +151,7 @@ async def test_what_is_counted_last_is_added_when_the_server_ends(store):
 
 async def test_what_a_store_that_is_away_does_not_take_is_added_later(store):
     flaky = Flaky(store)
-    tallies = Tallies(flaky)
+    tallies = ResponseCacheCounters(flaky)
     tallies.count("acme", HIT, SAVED)
     flaky.is_away = True
     for _ in range(2):
@@ -169,7 +169,7 @@ async def test_what_a_store_that_is_away_does_not_take_is_added_later(store):
 
 
 async def test_a_full_store_counts_on(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
     await store.execute("CONFIG", "SET", "maxmemory", 1)
 
     tallies.count("acme", pb.RESPONSE_CACHE_STATUS_BYPASSED, NOTHING)
@@ -178,7 +178,7 @@ async def test_a_full_store_counts_on(store):
 
 
 async def test_calls_that_are_counted_while_others_are_added_are_not_lost(store):
-    tallies = Tallies(store)
+    tallies = ResponseCacheCounters(store)
 
     async def count():
         for _ in range(50):

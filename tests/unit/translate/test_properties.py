@@ -34,7 +34,7 @@ from contextbridge_server.translate.json_values import Reader
 from contextbridge_server.translate.limits import Limits
 from contextbridge_server.translate.paths import list_request, resource_request
 from contextbridge_server.translate.violations import Violations
-from contextbridge_server.upstream.port import UpstreamRequest
+from contextbridge_server.upstream.interface import UpstreamRequest
 
 LIMITS = Limits(max_inline_bytes=1_000)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -661,7 +661,7 @@ def is_our_own(field: FieldDescriptor) -> bool:
     )
 
 
-OURS = {"model", "extra_body", "response_cache", "customer", "request_id", "resume_after"}
+OURS = {"model", "extra_body", "response_cache", "customer", "idempotency_key", "resume_after"}
 OURS |= {"sequence", "billed_usage", "context"}
 GEMINI_KINDS = [pb.GenerateContentRequest, pb.GenerateContentResponse, pb.CachedContent, pb.File]
 GEMINI_KINDS += [pb.CountTokensRequest, pb.CountTokensResponse]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.upstream.chunks import DONE, PLACEHOLDER, ChunkDecoder
-from contextbridge_server.upstream.port import Repeated, each_chunk
+from contextbridge_server.upstream.interface import Repeated, each_chunk
 
 TEXTS = st.one_of(
     st.sampled_from(

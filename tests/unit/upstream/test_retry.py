@@ -1,4 +1,4 @@
-"""Repetitions: what is repeated, how often, how patiently; an upstream of a script, no network."""
+"""Repetitions: what is repeated, how often, how retry_with_backoff; an upstream of a script, no network."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +11,7 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.upstream.port import (
+from contextbridge_server.upstream.interface import (
     CallTerms,
     Surface,
     UpstreamAnswer,

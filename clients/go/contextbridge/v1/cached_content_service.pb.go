@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What CreateCachedContent takes.
+// Request message for CreateCachedContent.
 type CreateCachedContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The cached content; `name` is upstream's to give.
@@ -80,7 +80,7 @@ func (x *CreateCachedContentRequest) GetExtraBody() *structpb.Struct {
 	return nil
 }
 
-// What CreateCachedContent returns.
+// Response message for CreateCachedContent.
 type CreateCachedContentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cached content, without its input.
@@ -126,7 +126,7 @@ func (x *CreateCachedContentResponse) GetCachedContent() *CachedContent {
 	return nil
 }
 
-// What GetCachedContent takes.
+// Request message for GetCachedContent.
 type GetCachedContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The name, as an answer gave it; at most 512 characters.
@@ -172,7 +172,7 @@ func (x *GetCachedContentRequest) GetName() string {
 	return ""
 }
 
-// What GetCachedContent returns.
+// Response message for GetCachedContent.
 type GetCachedContentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cached content, without its input.
@@ -218,7 +218,7 @@ func (x *GetCachedContentResponse) GetCachedContent() *CachedContent {
 	return nil
 }
 
-// What ListCachedContents takes.
+// Request message for ListCachedContents.
 type ListCachedContentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. At most this many, at least 0; above 1,000 means 1,000. 0 means upstream's default.
@@ -274,7 +274,7 @@ func (x *ListCachedContentsRequest) GetPageToken() string {
 	return ""
 }
 
-// What ListCachedContents returns.
+// Response message for ListCachedContents.
 type ListCachedContentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cached contents, without their input.
@@ -329,7 +329,7 @@ func (x *ListCachedContentsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// What UpdateCachedContent takes.
+// Request message for UpdateCachedContent.
 type UpdateCachedContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Its `name`, and exactly one of `ttl` and `expire_time`.
@@ -384,7 +384,7 @@ func (x *UpdateCachedContentRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// What UpdateCachedContent returns.
+// Response message for UpdateCachedContent.
 type UpdateCachedContentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cached content as it is now, without its input.
@@ -430,7 +430,7 @@ func (x *UpdateCachedContentResponse) GetCachedContent() *CachedContent {
 	return nil
 }
 
-// What DeleteCachedContent takes.
+// Request message for DeleteCachedContent.
 type DeleteCachedContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The name, as an answer gave it; at most 512 characters.
@@ -476,7 +476,7 @@ func (x *DeleteCachedContentRequest) GetName() string {
 	return ""
 }
 
-// What DeleteCachedContent returns.
+// Response message for DeleteCachedContent.
 type DeleteCachedContentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -108,8 +108,9 @@ type ChatMessage struct {
 	Reasoning string `protobuf:"bytes,7,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
 	// Output only. Why the model refused, in its own words.
 	Refusal string `protobuf:"bytes,8,opt,name=refusal,proto3" json:"refusal,omitempty"`
-	// Output only. What else upstream said in the message, as the text of a JSON object.
-	// Empty when there was nothing.
+	// Optional. Upstream's members of the message that this version has no field for, as the text of
+	// a JSON object. An answer's message has those that upstream sent; a request's message sends them
+	// upstream. Naming a member that has a field is a violation. Empty for none.
 	ExtraJson     string `protobuf:"bytes,9,opt,name=extra_json,json=extraJson,proto3" json:"extra_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -727,6 +728,10 @@ type ChatToolCall struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The arguments as the model wrote them: JSON text, not promised to be valid.
 	ArgumentsJson string `protobuf:"bytes,3,opt,name=arguments_json,json=argumentsJson,proto3" json:"arguments_json,omitempty"`
+	// Optional. Upstream's members of the call that this version has no field for, such as a thought
+	// signature, as the text of a JSON object. Return them as they came: some models refuse the next
+	// turn without them. Naming a member that has a field is a violation. Empty for none.
+	ExtraJson     string `protobuf:"bytes,4,opt,name=extra_json,json=extraJson,proto3" json:"extra_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +783,13 @@ func (x *ChatToolCall) GetName() string {
 func (x *ChatToolCall) GetArgumentsJson() string {
 	if x != nil {
 		return x.ArgumentsJson
+	}
+	return ""
+}
+
+func (x *ChatToolCall) GetExtraJson() string {
+	if x != nil {
+		return x.ExtraJson
 	}
 	return ""
 }
@@ -967,11 +979,13 @@ const file_contextbridge_v1_chat_proto_rawDesc = "" +
 	"\x0eChatToolChoice\x12\x14\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x12%\n" +
 	"\rfunction_name\x18\x02 \x01(\tH\x00R\ffunctionNameB\b\n" +
-	"\x06choice\"Y\n" +
+	"\x06choice\"x\n" +
 	"\fChatToolCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
-	"\x0earguments_json\x18\x03 \x01(\tR\rargumentsJson\"\x95\x01\n" +
+	"\x0earguments_json\x18\x03 \x01(\tR\rargumentsJson\x12\x1d\n" +
+	"\n" +
+	"extra_json\x18\x04 \x01(\tR\textraJson\"\x95\x01\n" +
 	"\fTokenLogprob\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
 	"\alogprob\x18\x02 \x01(\x01R\alogprob\x12\x14\n" +

@@ -457,18 +457,18 @@ type ContextStatistics struct {
 	// Calls answered from this context.
 	CallCount int64 `protobuf:"varint,1,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
 	// Prompt tokens that those calls took from the cache.
-	CachedTokenCount int64 `protobuf:"varint,2,opt,name=cached_token_count,json=cachedTokenCount,proto3" json:"cached_token_count,omitempty"`
+	CachedTokens int64 `protobuf:"varint,2,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
 	// Prompt tokens paid to make the binding, all makings together.
-	CreationTokenCount int64 `protobuf:"varint,3,opt,name=creation_token_count,json=creationTokenCount,proto3" json:"creation_token_count,omitempty"`
+	CacheCreationTokens int64 `protobuf:"varint,3,opt,name=cache_creation_tokens,json=cacheCreationTokens,proto3" json:"cache_creation_tokens,omitempty"`
 	// How often the binding was made again.
 	RestoreCount int64 `protobuf:"varint,4,opt,name=restore_count,json=restoreCount,proto3" json:"restore_count,omitempty"`
 	// Calls that the prefix went inline with, because the binding could not be made again. They are
 	// in `call_count` too.
 	InlineCount int64 `protobuf:"varint,5,opt,name=inline_count,json=inlineCount,proto3" json:"inline_count,omitempty"`
 	// Prompt tokens of those calls, those from the cache included.
-	PromptTokenCount int64 `protobuf:"varint,6,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	PromptTokens int64 `protobuf:"varint,6,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	// Tokens of their answers, reasoning included.
-	CompletionTokenCount int64 `protobuf:"varint,7,opt,name=completion_token_count,json=completionTokenCount,proto3" json:"completion_token_count,omitempty"`
+	CompletionTokens int64 `protobuf:"varint,7,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	// Tokens times the hours that upstream has held them, all bindings together, up to now.
 	TokenHours float64 `protobuf:"fixed64,8,opt,name=token_hours,json=tokenHours,proto3" json:"token_hours,omitempty"`
 	// The same in money. Unset where the server has no price of the model.
@@ -514,16 +514,16 @@ func (x *ContextStatistics) GetCallCount() int64 {
 	return 0
 }
 
-func (x *ContextStatistics) GetCachedTokenCount() int64 {
+func (x *ContextStatistics) GetCachedTokens() int64 {
 	if x != nil {
-		return x.CachedTokenCount
+		return x.CachedTokens
 	}
 	return 0
 }
 
-func (x *ContextStatistics) GetCreationTokenCount() int64 {
+func (x *ContextStatistics) GetCacheCreationTokens() int64 {
 	if x != nil {
-		return x.CreationTokenCount
+		return x.CacheCreationTokens
 	}
 	return 0
 }
@@ -542,16 +542,16 @@ func (x *ContextStatistics) GetInlineCount() int64 {
 	return 0
 }
 
-func (x *ContextStatistics) GetPromptTokenCount() int64 {
+func (x *ContextStatistics) GetPromptTokens() int64 {
 	if x != nil {
-		return x.PromptTokenCount
+		return x.PromptTokens
 	}
 	return 0
 }
 
-func (x *ContextStatistics) GetCompletionTokenCount() int64 {
+func (x *ContextStatistics) GetCompletionTokens() int64 {
 	if x != nil {
-		return x.CompletionTokenCount
+		return x.CompletionTokens
 	}
 	return 0
 }
@@ -745,16 +745,16 @@ const file_contextbridge_v1_context_proto_rawDesc = "" +
 	"\x13last_history_tokens\x18\x02 \x01(\x05H\x00R\x11lastHistoryTokens\x88\x01\x01\x12*\n" +
 	"\x0erolling_tokens\x18\x03 \x01(\bH\x01R\rrollingTokens\x88\x01\x01B\x16\n" +
 	"\x14_last_history_tokensB\x11\n" +
-	"\x0f_rolling_tokens\"\x95\x03\n" +
+	"\x0f_rolling_tokens\"\xfc\x02\n" +
 	"\x11ContextStatistics\x12\x1d\n" +
 	"\n" +
-	"call_count\x18\x01 \x01(\x03R\tcallCount\x12,\n" +
-	"\x12cached_token_count\x18\x02 \x01(\x03R\x10cachedTokenCount\x120\n" +
-	"\x14creation_token_count\x18\x03 \x01(\x03R\x12creationTokenCount\x12#\n" +
+	"call_count\x18\x01 \x01(\x03R\tcallCount\x12#\n" +
+	"\rcached_tokens\x18\x02 \x01(\x03R\fcachedTokens\x122\n" +
+	"\x15cache_creation_tokens\x18\x03 \x01(\x03R\x13cacheCreationTokens\x12#\n" +
 	"\rrestore_count\x18\x04 \x01(\x03R\frestoreCount\x12!\n" +
-	"\finline_count\x18\x05 \x01(\x03R\vinlineCount\x12,\n" +
-	"\x12prompt_token_count\x18\x06 \x01(\x03R\x10promptTokenCount\x124\n" +
-	"\x16completion_token_count\x18\a \x01(\x03R\x14completionTokenCount\x12\x1f\n" +
+	"\finline_count\x18\x05 \x01(\x03R\vinlineCount\x12#\n" +
+	"\rprompt_tokens\x18\x06 \x01(\x03R\fpromptTokens\x12+\n" +
+	"\x11completion_tokens\x18\a \x01(\x03R\x10completionTokens\x12\x1f\n" +
 	"\vtoken_hours\x18\b \x01(\x01R\n" +
 	"tokenHours\x124\n" +
 	"\x05money\x18\t \x01(\v2\x1e.contextbridge.v1.ContextMoneyR\x05money\"\xc2\x01\n" +

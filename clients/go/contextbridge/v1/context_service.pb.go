@@ -80,7 +80,7 @@ func (Reuse) EnumDescriptor() ([]byte, []int) {
 	return file_contextbridge_v1_context_service_proto_rawDescGZIP(), []int{0}
 }
 
-// What CreateContext takes.
+// Request message for CreateContext.
 type CreateContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The model that the context is for, as upstream's model list names it.
@@ -100,11 +100,11 @@ type CreateContextRequest struct {
 	TruncationStrategy *TruncationStrategy `protobuf:"bytes,6,opt,name=truncation_strategy,json=truncationStrategy,proto3" json:"truncation_strategy,omitempty"`
 	// Optional. A name for people, at most 128 characters. Not sent upstream.
 	DisplayName string `protobuf:"bytes,7,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// Optional. Makes the call idempotent: the same id with the same request returns the first
-	// answer, also while that is still being made. Kept for a day, as the server is set.
-	// 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-	// request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
-	RequestId string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Optional. Makes the call idempotent: a repeated request with the same key returns the first
+	// answer, even while the first call is in flight. The server remembers keys for a day by default.
+	// 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+	// another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+	IdempotencyKey string `protobuf:"bytes,8,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// Optional. Whether a live context of the same content may be returned instead of a new one.
 	// REUSE_IDENTICAL without a store: UNIMPLEMENTED (STORE_REQUIRED).
 	Reuse Reuse `protobuf:"varint,9,opt,name=reuse,proto3,enum=contextbridge.v1.Reuse" json:"reuse,omitempty"`
@@ -204,9 +204,9 @@ func (x *CreateContextRequest) GetDisplayName() string {
 	return ""
 }
 
-func (x *CreateContextRequest) GetRequestId() string {
+func (x *CreateContextRequest) GetIdempotencyKey() string {
 	if x != nil {
-		return x.RequestId
+		return x.IdempotencyKey
 	}
 	return ""
 }
@@ -239,7 +239,7 @@ func (x *CreateContextRequest) GetExtraBody() *structpb.Struct {
 	return nil
 }
 
-// What CreateContext returns.
+// Response message for CreateContext.
 type CreateContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The context.
@@ -303,7 +303,7 @@ func (x *CreateContextResponse) GetReused() bool {
 	return false
 }
 
-// What GetContext takes.
+// Request message for GetContext.
 type GetContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The context's id.
@@ -349,7 +349,7 @@ func (x *GetContextRequest) GetId() string {
 	return ""
 }
 
-// What GetContext returns.
+// Response message for GetContext.
 type GetContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The context.
@@ -395,7 +395,7 @@ func (x *GetContextResponse) GetContext() *Context {
 	return nil
 }
 
-// What ListContexts takes.
+// Request message for ListContexts.
 type ListContextsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. At most this many, 1 to 1,000; larger is taken as 1,000. 0 means 50.
@@ -468,7 +468,7 @@ func (x *ListContextsRequest) GetState() ContextState {
 	return ContextState_CONTEXT_STATE_UNSPECIFIED
 }
 
-// What ListContexts returns.
+// Response message for ListContexts.
 type ListContextsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The contexts, the newest first.
@@ -523,7 +523,7 @@ func (x *ListContextsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// What UpdateContext takes.
+// Request message for UpdateContext.
 type UpdateContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The context's id.
@@ -615,7 +615,7 @@ func (x *UpdateContextRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// What UpdateContext returns.
+// Response message for UpdateContext.
 type UpdateContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The context as it is now.
@@ -661,7 +661,7 @@ func (x *UpdateContextResponse) GetContext() *Context {
 	return nil
 }
 
-// What DeleteContext takes.
+// Request message for DeleteContext.
 type DeleteContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The context's id.
@@ -707,7 +707,7 @@ func (x *DeleteContextRequest) GetId() string {
 	return ""
 }
 
-// What DeleteContext returns.
+// Response message for DeleteContext.
 type DeleteContextResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -744,13 +744,15 @@ func (*DeleteContextResponse) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_context_service_proto_rawDescGZIP(), []int{9}
 }
 
-// What ChatWithContext and CompleteChatWithContext take.
+// Request message for ChatWithContext and CompleteChatWithContext.
 type ChatWithContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. A context's id, or any upstream id (`ctx-…`, `projects/…/cachedContents/…`,
 	// `cachedContents/…`): an id that the server does not know is passed through as it is.
 	ContextId string `protobuf:"bytes,1,opt,name=context_id,json=contextId,proto3" json:"context_id,omitempty"`
-	// Required. The context's model.
+	// The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+	// context's model, and another one is a violation. Required with an upstream id, whose model the
+	// server does not know.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// Required. What is new, at least one message, the last not from the assistant.
 	Messages []*ChatMessage `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
@@ -793,18 +795,18 @@ type ChatWithContextRequest struct {
 	ResponseCache *ResponseCachePolicy `protobuf:"bytes,20,opt,name=response_cache,json=responseCache,proto3" json:"response_cache,omitempty"`
 	// Optional. The end customer. Kept to the server, not sent upstream.
 	Customer *Customer `protobuf:"bytes,21,opt,name=customer,proto3" json:"customer,omitempty"`
-	// Optional. Names the generation, so that the same request with the same id, unary or streaming,
-	// resumes it instead of paying again: while it runs, which it does for a while after its last
-	// reader has gone, and for a while after it has ended (server's settings). A generation that
-	// failed before its first event is begun again. 1 to 128 characters. Without a store the call
-	// goes on, and `started.resumable` is false.
-	// Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-	// (GENERATION_ABANDONED) where the server that made the answer died.
-	RequestId string `protobuf:"bytes,22,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Optional. Makes the generation resumable: a repeated request with the same key, unary or
+	// streaming, resumes the generation instead of paying for another. The generation runs on for a
+	// while after its last reader has left, and stays available for a while after it has ended
+	// (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+	// characters. Without a store the call goes on, and `started.resumable` is false.
+	// Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+	// (GENERATION_ABANDONED) where the server that ran the generation died.
+	IdempotencyKey string `protobuf:"bytes,22,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-	// At least 0; needs `request_id`. 0 means from the start.
+	// At least 0; needs `idempotency_key`. 0 means from the start.
 	// Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
-	ResumeAfter int64 `protobuf:"varint,23,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
+	ResumeAfter int32 `protobuf:"varint,23,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
 	// Optional. Disfavours repeated tokens, at least 0; 1 is neutral. Not on every model.
 	// Unset means upstream's default.
 	RepetitionPenalty *float64 `protobuf:"fixed64,24,opt,name=repetition_penalty,json=repetitionPenalty,proto3,oneof" json:"repetition_penalty,omitempty"`
@@ -996,14 +998,14 @@ func (x *ChatWithContextRequest) GetCustomer() *Customer {
 	return nil
 }
 
-func (x *ChatWithContextRequest) GetRequestId() string {
+func (x *ChatWithContextRequest) GetIdempotencyKey() string {
 	if x != nil {
-		return x.RequestId
+		return x.IdempotencyKey
 	}
 	return ""
 }
 
-func (x *ChatWithContextRequest) GetResumeAfter() int64 {
+func (x *ChatWithContextRequest) GetResumeAfter() int32 {
 	if x != nil {
 		return x.ResumeAfter
 	}
@@ -1042,7 +1044,7 @@ func (x *ChatWithContextRequest) GetFunctionCall() *ChatToolChoice {
 type ChatWithContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's place in its generation, from 1, without gaps.
-	Sequence int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence int32 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// What happened.
 	//
 	// Types that are valid to be assigned to Event:
@@ -1090,7 +1092,7 @@ func (*ChatWithContextResponse) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_context_service_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *ChatWithContextResponse) GetSequence() int64 {
+func (x *ChatWithContextResponse) GetSequence() int32 {
 	if x != nil {
 		return x.Sequence
 	}
@@ -1104,7 +1106,7 @@ func (x *ChatWithContextResponse) GetEvent() isChatWithContextResponse_Event {
 	return nil
 }
 
-func (x *ChatWithContextResponse) GetStarted() *Started {
+func (x *ChatWithContextResponse) GetStarted() *ChatStarted {
 	if x != nil {
 		if x, ok := x.Event.(*ChatWithContextResponse_Started); ok {
 			return x.Started
@@ -1158,7 +1160,7 @@ func (x *ChatWithContextResponse) GetChoiceFinished() *ChoiceFinished {
 	return nil
 }
 
-func (x *ChatWithContextResponse) GetCompleted() *Completed {
+func (x *ChatWithContextResponse) GetCompleted() *ChatCompleted {
 	if x != nil {
 		if x, ok := x.Event.(*ChatWithContextResponse_Completed); ok {
 			return x.Completed
@@ -1182,7 +1184,7 @@ type isChatWithContextResponse_Event interface {
 
 type ChatWithContextResponse_Started struct {
 	// The answer began. The first event, once.
-	Started *Started `protobuf:"bytes,2,opt,name=started,proto3,oneof"`
+	Started *ChatStarted `protobuf:"bytes,2,opt,name=started,proto3,oneof"`
 }
 
 type ChatWithContextResponse_Content struct {
@@ -1213,7 +1215,7 @@ type ChatWithContextResponse_ChoiceFinished struct {
 
 type ChatWithContextResponse_Completed struct {
 	// The answer is whole. The last event, once, of every success.
-	Completed *Completed `protobuf:"bytes,8,opt,name=completed,proto3,oneof"`
+	Completed *ChatCompleted `protobuf:"bytes,8,opt,name=completed,proto3,oneof"`
 }
 
 type ChatWithContextResponse_Extra struct {
@@ -1238,7 +1240,7 @@ func (*ChatWithContextResponse_Completed) isChatWithContextResponse_Event() {}
 func (*ChatWithContextResponse_Extra) isChatWithContextResponse_Event() {}
 
 // The answer began.
-type Started struct {
+type ChatStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Upstream's id of the answer.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1246,7 +1248,7 @@ type Started struct {
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// When upstream began.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Whether a broken stream can be taken up again with `request_id` and `resume_after`.
+	// Whether a broken stream can be taken up again with `idempotency_key` and `resume_after`.
 	Resumable bool `protobuf:"varint,4,opt,name=resumable,proto3" json:"resumable,omitempty"`
 	// Who speaks; `assistant` on all models known.
 	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
@@ -1256,20 +1258,20 @@ type Started struct {
 	sizeCache         protoimpl.SizeCache
 }
 
-func (x *Started) Reset() {
-	*x = Started{}
+func (x *ChatStarted) Reset() {
+	*x = ChatStarted{}
 	mi := &file_contextbridge_v1_context_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Started) String() string {
+func (x *ChatStarted) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Started) ProtoMessage() {}
+func (*ChatStarted) ProtoMessage() {}
 
-func (x *Started) ProtoReflect() protoreflect.Message {
+func (x *ChatStarted) ProtoReflect() protoreflect.Message {
 	mi := &file_contextbridge_v1_context_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1281,47 +1283,47 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Started.ProtoReflect.Descriptor instead.
-func (*Started) Descriptor() ([]byte, []int) {
+// Deprecated: Use ChatStarted.ProtoReflect.Descriptor instead.
+func (*ChatStarted) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_context_service_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *Started) GetId() string {
+func (x *ChatStarted) GetId() string {
 	if x != nil {
 		return x.Id
 	}
 	return ""
 }
 
-func (x *Started) GetModel() string {
+func (x *ChatStarted) GetModel() string {
 	if x != nil {
 		return x.Model
 	}
 	return ""
 }
 
-func (x *Started) GetCreateTime() *timestamppb.Timestamp {
+func (x *ChatStarted) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
 	}
 	return nil
 }
 
-func (x *Started) GetResumable() bool {
+func (x *ChatStarted) GetResumable() bool {
 	if x != nil {
 		return x.Resumable
 	}
 	return false
 }
 
-func (x *Started) GetRole() string {
+func (x *ChatStarted) GetRole() string {
 	if x != nil {
 		return x.Role
 	}
 	return ""
 }
 
-func (x *Started) GetSystemFingerprint() string {
+func (x *ChatStarted) GetSystemFingerprint() string {
 	if x != nil {
 		return x.SystemFingerprint
 	}
@@ -1405,6 +1407,10 @@ type ToolCallDelta struct {
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	// A piece of the arguments' JSON text; the pieces of one call are joined in order.
 	ArgumentsJson string `protobuf:"bytes,5,opt,name=arguments_json,json=argumentsJson,proto3" json:"arguments_json,omitempty"`
+	// Upstream's members of the call that this version has no field for, such as a thought signature,
+	// as the text of a JSON object. Members of several events of one call add up. Return them in
+	// `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+	ExtraJson     string `protobuf:"bytes,6,opt,name=extra_json,json=extraJson,proto3" json:"extra_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1470,6 +1476,13 @@ func (x *ToolCallDelta) GetName() string {
 func (x *ToolCallDelta) GetArgumentsJson() string {
 	if x != nil {
 		return x.ArgumentsJson
+	}
+	return ""
+}
+
+func (x *ToolCallDelta) GetExtraJson() string {
+	if x != nil {
+		return x.ExtraJson
 	}
 	return ""
 }
@@ -1548,7 +1561,7 @@ func (x *ChoiceFinished) GetModerationHitType() string {
 }
 
 // The answer is whole.
-type Completed struct {
+type ChatCompleted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the answer cost when it was made. Always set.
 	Usage *Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
@@ -1568,20 +1581,20 @@ type Completed struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Completed) Reset() {
-	*x = Completed{}
+func (x *ChatCompleted) Reset() {
+	*x = ChatCompleted{}
 	mi := &file_contextbridge_v1_context_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Completed) String() string {
+func (x *ChatCompleted) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Completed) ProtoMessage() {}
+func (*ChatCompleted) ProtoMessage() {}
 
-func (x *Completed) ProtoReflect() protoreflect.Message {
+func (x *ChatCompleted) ProtoReflect() protoreflect.Message {
 	mi := &file_contextbridge_v1_context_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1593,47 +1606,47 @@ func (x *Completed) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Completed.ProtoReflect.Descriptor instead.
-func (*Completed) Descriptor() ([]byte, []int) {
+// Deprecated: Use ChatCompleted.ProtoReflect.Descriptor instead.
+func (*ChatCompleted) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_context_service_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *Completed) GetUsage() *Usage {
+func (x *ChatCompleted) GetUsage() *Usage {
 	if x != nil {
 		return x.Usage
 	}
 	return nil
 }
 
-func (x *Completed) GetResponseCache() *ResponseCacheOutcome {
+func (x *ChatCompleted) GetResponseCache() *ResponseCacheOutcome {
 	if x != nil {
 		return x.ResponseCache
 	}
 	return nil
 }
 
-func (x *Completed) GetBilledUsage() *Usage {
+func (x *ChatCompleted) GetBilledUsage() *Usage {
 	if x != nil {
 		return x.BilledUsage
 	}
 	return nil
 }
 
-func (x *Completed) GetContext() *ContextOutcome {
+func (x *ChatCompleted) GetContext() *ContextOutcome {
 	if x != nil {
 		return x.Context
 	}
 	return nil
 }
 
-func (x *Completed) GetServiceTier() string {
+func (x *ChatCompleted) GetServiceTier() string {
 	if x != nil {
 		return x.ServiceTier
 	}
 	return ""
 }
 
-func (x *Completed) GetExtraJson() string {
+func (x *ChatCompleted) GetExtraJson() string {
 	if x != nil {
 		return x.ExtraJson
 	}
@@ -1696,7 +1709,7 @@ func (x *ExtraDelta) GetExtraJson() string {
 	return ""
 }
 
-// What CompleteChatWithContext returns.
+// Response message for CompleteChatWithContext.
 type CompleteChatWithContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Upstream's id of the answer.
@@ -1947,7 +1960,7 @@ var File_contextbridge_v1_context_service_proto protoreflect.FileDescriptor
 
 const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"\n" +
-	"&contextbridge/v1/context_service.proto\x12\x10contextbridge.v1\x1a\x1bcontextbridge/v1/chat.proto\x1a\x1econtextbridge/v1/context.proto\x1a%contextbridge/v1/response_cache.proto\x1a\x1ccontextbridge/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x04\n" +
+	"&contextbridge/v1/context_service.proto\x12\x10contextbridge.v1\x1a\x1bcontextbridge/v1/chat.proto\x1a\x1econtextbridge/v1/context.proto\x1a%contextbridge/v1/response_cache.proto\x1a\x1ccontextbridge/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x04\n" +
 	"\x14CreateContextRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x129\n" +
 	"\bmessages\x18\x02 \x03(\v2\x1d.contextbridge.v1.ChatMessageR\bmessages\x12+\n" +
@@ -1956,9 +1969,8 @@ const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"expireTime\x121\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x1d.contextbridge.v1.ContextModeR\x04mode\x12U\n" +
 	"\x13truncation_strategy\x18\x06 \x01(\v2$.contextbridge.v1.TruncationStrategyR\x12truncationStrategy\x12!\n" +
-	"\fdisplay_name\x18\a \x01(\tR\vdisplayName\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\b \x01(\tR\trequestId\x12-\n" +
+	"\fdisplay_name\x18\a \x01(\tR\vdisplayName\x12'\n" +
+	"\x0fidempotency_key\x18\b \x01(\tR\x0eidempotencyKey\x12-\n" +
 	"\x05reuse\x18\t \x01(\x0e2\x17.contextbridge.v1.ReuseR\x05reuse\x126\n" +
 	"\brecovery\x18\n" +
 	" \x01(\x0e2\x1a.contextbridge.v1.RecoveryR\brecovery\x127\n" +
@@ -1995,7 +2007,7 @@ const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"\acontext\x18\x01 \x01(\v2\x19.contextbridge.v1.ContextR\acontext\"&\n" +
 	"\x14DeleteContextRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
-	"\x15DeleteContextResponse\"\xac\v\n" +
+	"\x15DeleteContextResponse\"\xb6\v\n" +
 	"\x16ChatWithContextRequest\x12\x1d\n" +
 	"\n" +
 	"context_id\x18\x01 \x01(\tR\tcontextId\x12\x14\n" +
@@ -2023,10 +2035,9 @@ const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"\n" +
 	"extra_body\x18\x13 \x01(\v2\x17.google.protobuf.StructR\textraBody\x12L\n" +
 	"\x0eresponse_cache\x18\x14 \x01(\v2%.contextbridge.v1.ResponseCachePolicyR\rresponseCache\x126\n" +
-	"\bcustomer\x18\x15 \x01(\v2\x1a.contextbridge.v1.CustomerR\bcustomer\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\x16 \x01(\tR\trequestId\x12!\n" +
-	"\fresume_after\x18\x17 \x01(\x03R\vresumeAfter\x122\n" +
+	"\bcustomer\x18\x15 \x01(\v2\x1a.contextbridge.v1.CustomerR\bcustomer\x12'\n" +
+	"\x0fidempotency_key\x18\x16 \x01(\tR\x0eidempotencyKey\x12!\n" +
+	"\fresume_after\x18\x17 \x01(\x05R\vresumeAfter\x122\n" +
 	"\x12repetition_penalty\x18\x18 \x01(\x01H\tR\x11repetitionPenalty\x88\x01\x01\x12!\n" +
 	"\fservice_tier\x18\x19 \x01(\tR\vserviceTier\x123\n" +
 	"\x13parallel_tool_calls\x18\x1a \x01(\bH\n" +
@@ -2045,19 +2056,19 @@ const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"\t_logprobsB\x0f\n" +
 	"\r_top_logprobsB\x15\n" +
 	"\x13_repetition_penaltyB\x16\n" +
-	"\x14_parallel_tool_calls\"\xa4\x04\n" +
+	"\x14_parallel_tool_calls\"\xac\x04\n" +
 	"\x17ChatWithContextResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\x125\n" +
-	"\astarted\x18\x02 \x01(\v2\x19.contextbridge.v1.StartedH\x00R\astarted\x127\n" +
+	"\bsequence\x18\x01 \x01(\x05R\bsequence\x129\n" +
+	"\astarted\x18\x02 \x01(\v2\x1d.contextbridge.v1.ChatStartedH\x00R\astarted\x127\n" +
 	"\acontent\x18\x03 \x01(\v2\x1b.contextbridge.v1.TextDeltaH\x00R\acontent\x12;\n" +
 	"\treasoning\x18\x04 \x01(\v2\x1b.contextbridge.v1.TextDeltaH\x00R\treasoning\x127\n" +
 	"\arefusal\x18\x05 \x01(\v2\x1b.contextbridge.v1.TextDeltaH\x00R\arefusal\x12>\n" +
 	"\ttool_call\x18\x06 \x01(\v2\x1f.contextbridge.v1.ToolCallDeltaH\x00R\btoolCall\x12K\n" +
-	"\x0fchoice_finished\x18\a \x01(\v2 .contextbridge.v1.ChoiceFinishedH\x00R\x0echoiceFinished\x12;\n" +
-	"\tcompleted\x18\b \x01(\v2\x1b.contextbridge.v1.CompletedH\x00R\tcompleted\x124\n" +
+	"\x0fchoice_finished\x18\a \x01(\v2 .contextbridge.v1.ChoiceFinishedH\x00R\x0echoiceFinished\x12?\n" +
+	"\tcompleted\x18\b \x01(\v2\x1f.contextbridge.v1.ChatCompletedH\x00R\tcompleted\x124\n" +
 	"\x05extra\x18\t \x01(\v2\x1c.contextbridge.v1.ExtraDeltaH\x00R\x05extraB\a\n" +
-	"\x05event\"\xcd\x01\n" +
-	"\aStarted\x12\x0e\n" +
+	"\x05event\"\xd1\x01\n" +
+	"\vChatStarted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12;\n" +
 	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -2068,20 +2079,22 @@ const file_contextbridge_v1_context_service_proto_rawDesc = "" +
 	"\tTextDelta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12:\n" +
-	"\blogprobs\x18\x03 \x03(\v2\x1e.contextbridge.v1.TokenLogprobR\blogprobs\"\x8f\x01\n" +
+	"\blogprobs\x18\x03 \x03(\v2\x1e.contextbridge.v1.TokenLogprobR\blogprobs\"\xae\x01\n" +
 	"\rToolCallDelta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x1d\n" +
 	"\n" +
 	"call_index\x18\x02 \x01(\x05R\tcallIndex\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12%\n" +
-	"\x0earguments_json\x18\x05 \x01(\tR\rargumentsJson\"\xc7\x01\n" +
+	"\x0earguments_json\x18\x05 \x01(\tR\rargumentsJson\x12\x1d\n" +
+	"\n" +
+	"extra_json\x18\x06 \x01(\tR\textraJson\"\xc7\x01\n" +
 	"\x0eChoiceFinished\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12C\n" +
 	"\rfinish_reason\x18\x02 \x01(\x0e2\x1e.contextbridge.v1.FinishReasonR\ffinishReason\x12*\n" +
 	"\x11finish_reason_raw\x18\x03 \x01(\tR\x0ffinishReasonRaw\x12.\n" +
-	"\x13moderation_hit_type\x18\x04 \x01(\tR\x11moderationHitType\"\xc3\x02\n" +
-	"\tCompleted\x12-\n" +
+	"\x13moderation_hit_type\x18\x04 \x01(\tR\x11moderationHitType\"\xc7\x02\n" +
+	"\rChatCompleted\x12-\n" +
 	"\x05usage\x18\x01 \x01(\v2\x17.contextbridge.v1.UsageR\x05usage\x12M\n" +
 	"\x0eresponse_cache\x18\x02 \x01(\v2&.contextbridge.v1.ResponseCacheOutcomeR\rresponseCache\x12:\n" +
 	"\fbilled_usage\x18\x03 \x01(\v2\x17.contextbridge.v1.UsageR\vbilledUsage\x12:\n" +
@@ -2163,11 +2176,11 @@ var file_contextbridge_v1_context_service_proto_goTypes = []any{
 	(*DeleteContextResponse)(nil),           // 10: contextbridge.v1.DeleteContextResponse
 	(*ChatWithContextRequest)(nil),          // 11: contextbridge.v1.ChatWithContextRequest
 	(*ChatWithContextResponse)(nil),         // 12: contextbridge.v1.ChatWithContextResponse
-	(*Started)(nil),                         // 13: contextbridge.v1.Started
+	(*ChatStarted)(nil),                     // 13: contextbridge.v1.ChatStarted
 	(*TextDelta)(nil),                       // 14: contextbridge.v1.TextDelta
 	(*ToolCallDelta)(nil),                   // 15: contextbridge.v1.ToolCallDelta
 	(*ChoiceFinished)(nil),                  // 16: contextbridge.v1.ChoiceFinished
-	(*Completed)(nil),                       // 17: contextbridge.v1.Completed
+	(*ChatCompleted)(nil),                   // 17: contextbridge.v1.ChatCompleted
 	(*ExtraDelta)(nil),                      // 18: contextbridge.v1.ExtraDelta
 	(*CompleteChatWithContextResponse)(nil), // 19: contextbridge.v1.CompleteChatWithContextResponse
 	(*ChatChoice)(nil),                      // 20: contextbridge.v1.ChatChoice
@@ -2220,21 +2233,21 @@ var file_contextbridge_v1_context_service_proto_depIdxs = []int32{
 	35, // 24: contextbridge.v1.ChatWithContextRequest.response_cache:type_name -> contextbridge.v1.ResponseCachePolicy
 	36, // 25: contextbridge.v1.ChatWithContextRequest.customer:type_name -> contextbridge.v1.Customer
 	34, // 26: contextbridge.v1.ChatWithContextRequest.function_call:type_name -> contextbridge.v1.ChatToolChoice
-	13, // 27: contextbridge.v1.ChatWithContextResponse.started:type_name -> contextbridge.v1.Started
+	13, // 27: contextbridge.v1.ChatWithContextResponse.started:type_name -> contextbridge.v1.ChatStarted
 	14, // 28: contextbridge.v1.ChatWithContextResponse.content:type_name -> contextbridge.v1.TextDelta
 	14, // 29: contextbridge.v1.ChatWithContextResponse.reasoning:type_name -> contextbridge.v1.TextDelta
 	14, // 30: contextbridge.v1.ChatWithContextResponse.refusal:type_name -> contextbridge.v1.TextDelta
 	15, // 31: contextbridge.v1.ChatWithContextResponse.tool_call:type_name -> contextbridge.v1.ToolCallDelta
 	16, // 32: contextbridge.v1.ChatWithContextResponse.choice_finished:type_name -> contextbridge.v1.ChoiceFinished
-	17, // 33: contextbridge.v1.ChatWithContextResponse.completed:type_name -> contextbridge.v1.Completed
+	17, // 33: contextbridge.v1.ChatWithContextResponse.completed:type_name -> contextbridge.v1.ChatCompleted
 	18, // 34: contextbridge.v1.ChatWithContextResponse.extra:type_name -> contextbridge.v1.ExtraDelta
-	24, // 35: contextbridge.v1.Started.create_time:type_name -> google.protobuf.Timestamp
+	24, // 35: contextbridge.v1.ChatStarted.create_time:type_name -> google.protobuf.Timestamp
 	37, // 36: contextbridge.v1.TextDelta.logprobs:type_name -> contextbridge.v1.TokenLogprob
 	38, // 37: contextbridge.v1.ChoiceFinished.finish_reason:type_name -> contextbridge.v1.FinishReason
-	30, // 38: contextbridge.v1.Completed.usage:type_name -> contextbridge.v1.Usage
-	39, // 39: contextbridge.v1.Completed.response_cache:type_name -> contextbridge.v1.ResponseCacheOutcome
-	30, // 40: contextbridge.v1.Completed.billed_usage:type_name -> contextbridge.v1.Usage
-	40, // 41: contextbridge.v1.Completed.context:type_name -> contextbridge.v1.ContextOutcome
+	30, // 38: contextbridge.v1.ChatCompleted.usage:type_name -> contextbridge.v1.Usage
+	39, // 39: contextbridge.v1.ChatCompleted.response_cache:type_name -> contextbridge.v1.ResponseCacheOutcome
+	30, // 40: contextbridge.v1.ChatCompleted.billed_usage:type_name -> contextbridge.v1.Usage
+	40, // 41: contextbridge.v1.ChatCompleted.context:type_name -> contextbridge.v1.ContextOutcome
 	24, // 42: contextbridge.v1.CompleteChatWithContextResponse.create_time:type_name -> google.protobuf.Timestamp
 	20, // 43: contextbridge.v1.CompleteChatWithContextResponse.choices:type_name -> contextbridge.v1.ChatChoice
 	30, // 44: contextbridge.v1.CompleteChatWithContextResponse.usage:type_name -> contextbridge.v1.Usage

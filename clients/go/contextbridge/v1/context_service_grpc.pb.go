@@ -34,6 +34,9 @@ const (
 //
 // Contexts, and chats that start from them.
 //
+// A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+// cached content, a file) by `name`, as Google's API has it. No message has both.
+//
 // Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
 // error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
 // violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -41,7 +44,7 @@ const (
 type ContextServiceClient interface {
 	// Makes a context from messages. Upstream charges for it from now until its binding lapses.
 	//
-	// Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+	// Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
 	// Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
 	// NOT_FOUND (no such model).
 	CreateContext(ctx context.Context, in *CreateContextRequest, opts ...grpc.CallOption) (*CreateContextResponse, error)
@@ -61,10 +64,10 @@ type ContextServiceClient interface {
 	//
 	// `started` comes first and `completed` last, exactly once each, on every success; a stream
 	// without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-	// others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+	// others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
 	// Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-	// FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-	// `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+	// ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+	// `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
 	// (GENERATION_ABANDONED).
 	ChatWithContext(ctx context.Context, in *ChatWithContextRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ChatWithContextResponse], error)
 	// Continues from a context and returns the whole answer at once: ChatWithContext's unary twin.
@@ -164,6 +167,9 @@ func (c *contextServiceClient) CompleteChatWithContext(ctx context.Context, in *
 //
 // Contexts, and chats that start from them.
 //
+// A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+// cached content, a file) by `name`, as Google's API has it. No message has both.
+//
 // Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
 // error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
 // violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -171,7 +177,7 @@ func (c *contextServiceClient) CompleteChatWithContext(ctx context.Context, in *
 type ContextServiceServer interface {
 	// Makes a context from messages. Upstream charges for it from now until its binding lapses.
 	//
-	// Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+	// Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
 	// Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
 	// NOT_FOUND (no such model).
 	CreateContext(context.Context, *CreateContextRequest) (*CreateContextResponse, error)
@@ -191,10 +197,10 @@ type ContextServiceServer interface {
 	//
 	// `started` comes first and `completed` last, exactly once each, on every success; a stream
 	// without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-	// others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+	// others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
 	// Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-	// FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-	// `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+	// ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+	// `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
 	// (GENERATION_ABANDONED).
 	ChatWithContext(*ChatWithContextRequest, grpc.ServerStreamingServer[ChatWithContextResponse]) error
 	// Continues from a context and returns the whole answer at once: ChatWithContext's unary twin.

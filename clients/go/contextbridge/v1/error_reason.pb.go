@@ -155,7 +155,7 @@ const (
 	ErrorReason_ERROR_REASON_UPSTREAM_FAILED_PRECONDITION ErrorReason = 26
 	// Another call holds the session context. Calls on a session take turns.
 	//
-	// Status FAILED_PRECONDITION; a retry can help.
+	// Status ABORTED; a retry can help.
 	ErrorReason_ERROR_REASON_CONTEXT_BUSY ErrorReason = 27
 	// Upstream refused its key.
 	//
@@ -255,10 +255,10 @@ const (
 	//
 	// Status RESOURCE_EXHAUSTED; a retry can help.
 	ErrorReason_ERROR_REASON_STORE_FULL ErrorReason = 51
-	// The `request_id` came with another request before.
+	// The `idempotency_key` came with another request before.
 	//
 	// Status ALREADY_EXISTS; a retry does not help.
-	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 52
+	ErrorReason_ERROR_REASON_IDEMPOTENCY_KEY_REUSED ErrorReason = 52
 	// What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
 	// among the server's.
 	//
@@ -327,7 +327,7 @@ var (
 		49: "ERROR_REASON_UPSTREAM_UNKNOWN",
 		50: "ERROR_REASON_STORE_UNAVAILABLE",
 		51: "ERROR_REASON_STORE_FULL",
-		52: "ERROR_REASON_REQUEST_ID_REUSED",
+		52: "ERROR_REASON_IDEMPOTENCY_KEY_REUSED",
 		53: "ERROR_REASON_CONTENT_UNREADABLE",
 		54: "ERROR_REASON_GENERATION_ABANDONED",
 	}
@@ -384,7 +384,7 @@ var (
 		"ERROR_REASON_UPSTREAM_UNKNOWN":             49,
 		"ERROR_REASON_STORE_UNAVAILABLE":            50,
 		"ERROR_REASON_STORE_FULL":                   51,
-		"ERROR_REASON_REQUEST_ID_REUSED":            52,
+		"ERROR_REASON_IDEMPOTENCY_KEY_REUSED":       52,
 		"ERROR_REASON_CONTENT_UNREADABLE":           53,
 		"ERROR_REASON_GENERATION_ABANDONED":         54,
 	}
@@ -421,7 +421,7 @@ var File_contextbridge_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_contextbridge_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"#contextbridge/v1/error_reason.proto\x12\x10contextbridge.v1*\xb5\x10\n" +
+	"#contextbridge/v1/error_reason.proto\x12\x10contextbridge.v1*\xba\x10\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_REQUEST_INVALID\x10\x01\x12\"\n" +
@@ -475,8 +475,8 @@ const file_contextbridge_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_UPSTREAM_DATA_LOSS\x100\x12!\n" +
 	"\x1dERROR_REASON_UPSTREAM_UNKNOWN\x101\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x102\x12\x1b\n" +
-	"\x17ERROR_REASON_STORE_FULL\x103\x12\"\n" +
-	"\x1eERROR_REASON_REQUEST_ID_REUSED\x104\x12#\n" +
+	"\x17ERROR_REASON_STORE_FULL\x103\x12'\n" +
+	"#ERROR_REASON_IDEMPOTENCY_KEY_REUSED\x104\x12#\n" +
 	"\x1fERROR_REASON_CONTENT_UNREADABLE\x105\x12%\n" +
 	"!ERROR_REASON_GENERATION_ABANDONED\x106Ba\n" +
 	"\x14dev.contextbridge.v1B\x10ErrorReasonProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3"

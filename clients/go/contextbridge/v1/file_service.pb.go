@@ -183,7 +183,7 @@ func (x *UploadFileMetadata) GetName() string {
 	return ""
 }
 
-// What UploadFile returns.
+// Response message for UploadFile.
 type UploadFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The file.
@@ -229,7 +229,7 @@ func (x *UploadFileResponse) GetFile() *File {
 	return nil
 }
 
-// What GetFile takes.
+// Request message for GetFile.
 type GetFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. `files/…`, at most 512 characters.
@@ -275,7 +275,7 @@ func (x *GetFileRequest) GetName() string {
 	return ""
 }
 
-// What GetFile returns.
+// Response message for GetFile.
 type GetFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The file.
@@ -321,7 +321,7 @@ func (x *GetFileResponse) GetFile() *File {
 	return nil
 }
 
-// What ListFiles takes.
+// Request message for ListFiles.
 type ListFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. At most this many, at least 0; above 100 means 100. 0 means upstream's default.
@@ -377,7 +377,7 @@ func (x *ListFilesRequest) GetPageToken() string {
 	return ""
 }
 
-// What ListFiles returns.
+// Response message for ListFiles.
 type ListFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The files.
@@ -432,7 +432,7 @@ func (x *ListFilesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// What DeleteFile takes.
+// Request message for DeleteFile.
 type DeleteFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. `files/…`, at most 512 characters.
@@ -478,7 +478,7 @@ func (x *DeleteFileRequest) GetName() string {
 	return ""
 }
 
-// What DeleteFile returns.
+// Response message for DeleteFile.
 type DeleteFileResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What GenerateContent and StreamGenerateContent take.
+// Request message for GenerateContent and StreamGenerateContent.
 type GenerateContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The model, such as `gemini-2.5-flash`; `models/` in front is allowed, and so are
@@ -59,13 +59,13 @@ type GenerateContentRequest struct {
 	// reader has gone, and for a while after it has ended (server's settings). A generation that
 	// failed before its first message is begun again. 1 to 128 characters. Without a store the call
 	// goes on and cannot be resumed.
-	// Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+	// Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
 	// (GENERATION_ABANDONED) where the server that made the answer died.
-	RequestId string `protobuf:"bytes,13,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-	// At least 0; needs `request_id`. 0 means from the start.
+	// At least 0; needs `idempotency_key`. 0 means from the start.
 	// Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
-	ResumeAfter int64 `protobuf:"varint,14,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
+	ResumeAfter int32 `protobuf:"varint,14,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
 	// Optional. The service tier, on upstreams that have tiers. Empty means upstream's default.
 	ServiceTier string `protobuf:"bytes,15,opt,name=service_tier,json=serviceTier,proto3" json:"service_tier,omitempty"`
 	// Optional. Let upstream keep the call, where it can. Unset means upstream's default.
@@ -190,14 +190,14 @@ func (x *GenerateContentRequest) GetCustomer() *Customer {
 	return nil
 }
 
-func (x *GenerateContentRequest) GetRequestId() string {
+func (x *GenerateContentRequest) GetIdempotencyKey() string {
 	if x != nil {
-		return x.RequestId
+		return x.IdempotencyKey
 	}
 	return ""
 }
 
-func (x *GenerateContentRequest) GetResumeAfter() int64 {
+func (x *GenerateContentRequest) GetResumeAfter() int32 {
 	if x != nil {
 		return x.ResumeAfter
 	}
@@ -245,7 +245,7 @@ type GenerateContentResponse struct {
 	// When upstream began, on upstreams that state it.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// The message's place in its generation, from 1, without gaps. 0 on a unary answer.
-	Sequence int64 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence int32 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// What the response cache did. On the last message of a stream and on a unary answer.
 	ResponseCache *ResponseCacheOutcome `protobuf:"bytes,8,opt,name=response_cache,json=responseCache,proto3" json:"response_cache,omitempty"`
 	// What this call cost: all zero where the answer was made for another call. On the last message
@@ -334,7 +334,7 @@ func (x *GenerateContentResponse) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *GenerateContentResponse) GetSequence() int64 {
+func (x *GenerateContentResponse) GetSequence() int32 {
 	if x != nil {
 		return x.Sequence
 	}
@@ -376,7 +376,7 @@ func (x *GenerateContentResponse) GetExtraJson() string {
 	return ""
 }
 
-// What CountTokens takes. Exactly one of `contents` and `generate_content_request`.
+// Request message for CountTokens. Exactly one of `contents` and `generate_content_request`.
 type CountTokensRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The model, as GenerateContentRequest has it.
@@ -384,7 +384,7 @@ type CountTokensRequest struct {
 	// The prompt.
 	Contents []*Content `protobuf:"bytes,2,rep,name=contents,proto3" json:"contents,omitempty"`
 	// The whole request that would be sent, its cached content, instruction and tools counted.
-	// Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+	// Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
 	// `response_cache` and `customer` mean nothing here.
 	GenerateContentRequest *GenerateContentRequest `protobuf:"bytes,3,opt,name=generate_content_request,json=generateContentRequest,proto3" json:"generate_content_request,omitempty"`
 	unknownFields          protoimpl.UnknownFields
@@ -442,7 +442,7 @@ func (x *CountTokensRequest) GetGenerateContentRequest() *GenerateContentRequest
 	return nil
 }
 
-// What CountTokens returns.
+// Response message for CountTokens.
 type CountTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Tokens of the prompt, cached ones included.
@@ -528,7 +528,7 @@ var File_contextbridge_v1_gemini_service_proto protoreflect.FileDescriptor
 
 const file_contextbridge_v1_gemini_service_proto_rawDesc = "" +
 	"\n" +
-	"%contextbridge/v1/gemini_service.proto\x12\x10contextbridge.v1\x1a\x1econtextbridge/v1/content.proto\x1a\x1econtextbridge/v1/context.proto\x1a%contextbridge/v1/response_cache.proto\x1a\x1ccontextbridge/v1/usage.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\a\n" +
+	"%contextbridge/v1/gemini_service.proto\x12\x10contextbridge.v1\x1a\x1econtextbridge/v1/content.proto\x1a\x1econtextbridge/v1/context.proto\x1a%contextbridge/v1/response_cache.proto\x1a\x1ccontextbridge/v1/usage.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\a\n" +
 	"\x16GenerateContentRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x125\n" +
 	"\bcontents\x18\x02 \x03(\v2\x19.contextbridge.v1.ContentR\bcontents\x12H\n" +
@@ -544,10 +544,9 @@ const file_contextbridge_v1_gemini_service_proto_rawDesc = "" +
 	"extra_body\x18\n" +
 	" \x01(\v2\x17.google.protobuf.StructR\textraBody\x12L\n" +
 	"\x0eresponse_cache\x18\v \x01(\v2%.contextbridge.v1.ResponseCachePolicyR\rresponseCache\x126\n" +
-	"\bcustomer\x18\f \x01(\v2\x1a.contextbridge.v1.CustomerR\bcustomer\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\r \x01(\tR\trequestId\x12!\n" +
-	"\fresume_after\x18\x0e \x01(\x03R\vresumeAfter\x12!\n" +
+	"\bcustomer\x18\f \x01(\v2\x1a.contextbridge.v1.CustomerR\bcustomer\x12'\n" +
+	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\x12!\n" +
+	"\fresume_after\x18\x0e \x01(\x05R\vresumeAfter\x12!\n" +
 	"\fservice_tier\x18\x0f \x01(\tR\vserviceTier\x12\x19\n" +
 	"\x05store\x18\x10 \x01(\bH\x00R\x05store\x88\x01\x01\x12-\n" +
 	"\x12continuation_token\x18\x11 \x01(\tR\x11continuationToken\x1a9\n" +
@@ -566,7 +565,7 @@ const file_contextbridge_v1_gemini_service_proto_rawDesc = "" +
 	"responseId\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x1a\n" +
-	"\bsequence\x18\a \x01(\x03R\bsequence\x12M\n" +
+	"\bsequence\x18\a \x01(\x05R\bsequence\x12M\n" +
 	"\x0eresponse_cache\x18\b \x01(\v2&.contextbridge.v1.ResponseCacheOutcomeR\rresponseCache\x12:\n" +
 	"\fbilled_usage\x18\t \x01(\v2\x17.contextbridge.v1.UsageR\vbilledUsage\x12:\n" +
 	"\acontext\x18\n" +

@@ -42,8 +42,8 @@ type GeminiServiceClient interface {
 	//
 	// The last message carries `billed_usage`; a stream without it failed, and its status says how.
 	// Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-	// resumed (`request_id`).
-	// Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+	// resumed (`idempotency_key`).
+	// Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
 	// ABORTED (GENERATION_ABANDONED).
 	StreamGenerateContent(ctx context.Context, in *GenerateContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateContentResponse], error)
 	// Counts the tokens of a prompt without generating. Costs nothing.
@@ -115,8 +115,8 @@ type GeminiServiceServer interface {
 	//
 	// The last message carries `billed_usage`; a stream without it failed, and its status says how.
 	// Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-	// resumed (`request_id`).
-	// Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+	// resumed (`idempotency_key`).
+	// Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
 	// ABORTED (GENERATION_ABANDONED).
 	StreamGenerateContent(*GenerateContentRequest, grpc.ServerStreamingServer[GenerateContentResponse]) error
 	// Counts the tokens of a prompt without generating. Costs nothing.

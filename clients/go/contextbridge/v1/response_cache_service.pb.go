@@ -22,18 +22,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted.
+// Request message for DeleteCachedResponses.
 type DeleteCachedResponsesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The answer with this key, as `ResponseCacheOutcome.key` says it.
-	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The answers that were made for this customer: `customer.identifier` of the requests, with
-	// `by_customer` or without.
-	CustomerIdentifier string `protobuf:"bytes,2,opt,name=customer_identifier,json=customerIdentifier,proto3" json:"customer_identifier,omitempty"`
-	// The answers that start from this context, and those from contexts of the same content.
-	ContextId string `protobuf:"bytes,3,opt,name=context_id,json=contextId,proto3" json:"context_id,omitempty"`
-	// All answers of the tenant.
-	All           bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	// Required. The answers to delete.
+	//
+	// Types that are valid to be assigned to Target:
+	//
+	//	*DeleteCachedResponsesRequest_Key
+	//	*DeleteCachedResponsesRequest_CustomerIdentifier
+	//	*DeleteCachedResponsesRequest_ContextId
+	//	*DeleteCachedResponsesRequest_All
+	Target        isDeleteCachedResponsesRequest_Target `protobuf_oneof:"target"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -68,35 +68,83 @@ func (*DeleteCachedResponsesRequest) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_response_cache_service_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *DeleteCachedResponsesRequest) GetTarget() isDeleteCachedResponsesRequest_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
 func (x *DeleteCachedResponsesRequest) GetKey() string {
 	if x != nil {
-		return x.Key
+		if x, ok := x.Target.(*DeleteCachedResponsesRequest_Key); ok {
+			return x.Key
+		}
 	}
 	return ""
 }
 
 func (x *DeleteCachedResponsesRequest) GetCustomerIdentifier() string {
 	if x != nil {
-		return x.CustomerIdentifier
+		if x, ok := x.Target.(*DeleteCachedResponsesRequest_CustomerIdentifier); ok {
+			return x.CustomerIdentifier
+		}
 	}
 	return ""
 }
 
 func (x *DeleteCachedResponsesRequest) GetContextId() string {
 	if x != nil {
-		return x.ContextId
+		if x, ok := x.Target.(*DeleteCachedResponsesRequest_ContextId); ok {
+			return x.ContextId
+		}
 	}
 	return ""
 }
 
 func (x *DeleteCachedResponsesRequest) GetAll() bool {
 	if x != nil {
-		return x.All
+		if x, ok := x.Target.(*DeleteCachedResponsesRequest_All); ok {
+			return x.All
+		}
 	}
 	return false
 }
 
-// What DeleteCachedResponses returns.
+type isDeleteCachedResponsesRequest_Target interface {
+	isDeleteCachedResponsesRequest_Target()
+}
+
+type DeleteCachedResponsesRequest_Key struct {
+	// The answer with this key, `ResponseCacheOutcome.key`.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3,oneof"`
+}
+
+type DeleteCachedResponsesRequest_CustomerIdentifier struct {
+	// The answers that were made for this customer: `customer.identifier` of the requests, with
+	// `by_customer` or without.
+	CustomerIdentifier string `protobuf:"bytes,2,opt,name=customer_identifier,json=customerIdentifier,proto3,oneof"`
+}
+
+type DeleteCachedResponsesRequest_ContextId struct {
+	// The answers that start from this context, and those from contexts of the same content.
+	ContextId string `protobuf:"bytes,3,opt,name=context_id,json=contextId,proto3,oneof"`
+}
+
+type DeleteCachedResponsesRequest_All struct {
+	// All answers of the tenant. Must be true.
+	All bool `protobuf:"varint,4,opt,name=all,proto3,oneof"`
+}
+
+func (*DeleteCachedResponsesRequest_Key) isDeleteCachedResponsesRequest_Target() {}
+
+func (*DeleteCachedResponsesRequest_CustomerIdentifier) isDeleteCachedResponsesRequest_Target() {}
+
+func (*DeleteCachedResponsesRequest_ContextId) isDeleteCachedResponsesRequest_Target() {}
+
+func (*DeleteCachedResponsesRequest_All) isDeleteCachedResponsesRequest_Target() {}
+
+// Response message for DeleteCachedResponses.
 type DeleteCachedResponsesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many answers there were.
@@ -142,7 +190,7 @@ func (x *DeleteCachedResponsesResponse) GetDeletedCount() int64 {
 	return 0
 }
 
-// What GetResponseCacheStatistics takes.
+// Request message for GetResponseCacheStatistics.
 type GetResponseCacheStatisticsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -179,7 +227,7 @@ func (*GetResponseCacheStatisticsRequest) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_response_cache_service_proto_rawDescGZIP(), []int{2}
 }
 
-// What GetResponseCacheStatistics returns.
+// Response message for GetResponseCacheStatistics.
 type GetResponseCacheStatisticsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The statistics.
@@ -248,11 +296,11 @@ type ResponseCacheStatistics struct {
 	// Entries that could not be read, and were removed.
 	CorruptCount int64 `protobuf:"varint,9,opt,name=corrupt_count,json=corruptCount,proto3" json:"corrupt_count,omitempty"`
 	// Prompt tokens that hits and joined calls did not pay for.
-	SavedPromptTokenCount int64 `protobuf:"varint,10,opt,name=saved_prompt_token_count,json=savedPromptTokenCount,proto3" json:"saved_prompt_token_count,omitempty"`
+	SavedPromptTokens int64 `protobuf:"varint,10,opt,name=saved_prompt_tokens,json=savedPromptTokens,proto3" json:"saved_prompt_tokens,omitempty"`
 	// Tokens of answers that hits and joined calls did not pay for, reasoning included.
-	SavedCompletionTokenCount int64 `protobuf:"varint,11,opt,name=saved_completion_token_count,json=savedCompletionTokenCount,proto3" json:"saved_completion_token_count,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	SavedCompletionTokens int64 `protobuf:"varint,11,opt,name=saved_completion_tokens,json=savedCompletionTokens,proto3" json:"saved_completion_tokens,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ResponseCacheStatistics) Reset() {
@@ -348,16 +396,16 @@ func (x *ResponseCacheStatistics) GetCorruptCount() int64 {
 	return 0
 }
 
-func (x *ResponseCacheStatistics) GetSavedPromptTokenCount() int64 {
+func (x *ResponseCacheStatistics) GetSavedPromptTokens() int64 {
 	if x != nil {
-		return x.SavedPromptTokenCount
+		return x.SavedPromptTokens
 	}
 	return 0
 }
 
-func (x *ResponseCacheStatistics) GetSavedCompletionTokenCount() int64 {
+func (x *ResponseCacheStatistics) GetSavedCompletionTokens() int64 {
 	if x != nil {
-		return x.SavedCompletionTokenCount
+		return x.SavedCompletionTokens
 	}
 	return 0
 }
@@ -366,20 +414,21 @@ var File_contextbridge_v1_response_cache_service_proto protoreflect.FileDescript
 
 const file_contextbridge_v1_response_cache_service_proto_rawDesc = "" +
 	"\n" +
-	"-contextbridge/v1/response_cache_service.proto\x12\x10contextbridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n" +
-	"\x1cDeleteCachedResponsesRequest\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
-	"\x13customer_identifier\x18\x02 \x01(\tR\x12customerIdentifier\x12\x1d\n" +
+	"-contextbridge/v1/response_cache_service.proto\x12\x10contextbridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n" +
+	"\x1cDeleteCachedResponsesRequest\x12\x12\n" +
+	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x121\n" +
+	"\x13customer_identifier\x18\x02 \x01(\tH\x00R\x12customerIdentifier\x12\x1f\n" +
 	"\n" +
-	"context_id\x18\x03 \x01(\tR\tcontextId\x12\x10\n" +
-	"\x03all\x18\x04 \x01(\bR\x03all\"D\n" +
+	"context_id\x18\x03 \x01(\tH\x00R\tcontextId\x12\x12\n" +
+	"\x03all\x18\x04 \x01(\bH\x00R\x03allB\b\n" +
+	"\x06target\"D\n" +
 	"\x1dDeleteCachedResponsesResponse\x12#\n" +
 	"\rdeleted_count\x18\x01 \x01(\x03R\fdeletedCount\"#\n" +
 	"!GetResponseCacheStatisticsRequest\"o\n" +
 	"\"GetResponseCacheStatisticsResponse\x12I\n" +
 	"\n" +
 	"statistics\x18\x01 \x01(\v2).contextbridge.v1.ResponseCacheStatisticsR\n" +
-	"statistics\"\xe4\x03\n" +
+	"statistics\"\xd2\x03\n" +
 	"\x17ResponseCacheStatistics\x12\x1f\n" +
 	"\ventry_count\x18\x01 \x01(\x03R\n" +
 	"entryCount\x12\x1f\n" +
@@ -393,10 +442,10 @@ const file_contextbridge_v1_response_cache_service_proto_rawDesc = "" +
 	"\fjoined_count\x18\x06 \x01(\x03R\vjoinedCount\x12'\n" +
 	"\x0frefreshed_count\x18\a \x01(\x03R\x0erefreshedCount\x12%\n" +
 	"\x0ebypassed_count\x18\b \x01(\x03R\rbypassedCount\x12#\n" +
-	"\rcorrupt_count\x18\t \x01(\x03R\fcorruptCount\x127\n" +
-	"\x18saved_prompt_token_count\x18\n" +
-	" \x01(\x03R\x15savedPromptTokenCount\x12?\n" +
-	"\x1csaved_completion_token_count\x18\v \x01(\x03R\x19savedCompletionTokenCount2\x9a\x02\n" +
+	"\rcorrupt_count\x18\t \x01(\x03R\fcorruptCount\x12.\n" +
+	"\x13saved_prompt_tokens\x18\n" +
+	" \x01(\x03R\x11savedPromptTokens\x126\n" +
+	"\x17saved_completion_tokens\x18\v \x01(\x03R\x15savedCompletionTokens2\x9a\x02\n" +
 	"\x14ResponseCacheService\x12x\n" +
 	"\x15DeleteCachedResponses\x12..contextbridge.v1.DeleteCachedResponsesRequest\x1a/.contextbridge.v1.DeleteCachedResponsesResponse\x12\x87\x01\n" +
 	"\x1aGetResponseCacheStatistics\x123.contextbridge.v1.GetResponseCacheStatisticsRequest\x1a4.contextbridge.v1.GetResponseCacheStatisticsResponseBj\n" +
@@ -441,6 +490,12 @@ func init() { file_contextbridge_v1_response_cache_service_proto_init() }
 func file_contextbridge_v1_response_cache_service_proto_init() {
 	if File_contextbridge_v1_response_cache_service_proto != nil {
 		return
+	}
+	file_contextbridge_v1_response_cache_service_proto_msgTypes[0].OneofWrappers = []any{
+		(*DeleteCachedResponsesRequest_Key)(nil),
+		(*DeleteCachedResponsesRequest_CustomerIdentifier)(nil),
+		(*DeleteCachedResponsesRequest_ContextId)(nil),
+		(*DeleteCachedResponsesRequest_All)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -35,7 +35,7 @@ const (
 type ResponseCacheServiceClient interface {
 	// Deletes answers of the caller's tenant. One that is being made while they are deleted may be
 	// kept afterwards.
-	// Errors: INVALID_ARGUMENT (not exactly one field says which).
+	// Errors: INVALID_ARGUMENT (no target, or an empty one).
 	DeleteCachedResponses(ctx context.Context, in *DeleteCachedResponsesRequest, opts ...grpc.CallOption) (*DeleteCachedResponsesResponse, error)
 	// Returns what is kept for the caller's tenant, and how it has been used.
 	GetResponseCacheStatistics(ctx context.Context, in *GetResponseCacheStatisticsRequest, opts ...grpc.CallOption) (*GetResponseCacheStatisticsResponse, error)
@@ -81,7 +81,7 @@ func (c *responseCacheServiceClient) GetResponseCacheStatistics(ctx context.Cont
 type ResponseCacheServiceServer interface {
 	// Deletes answers of the caller's tenant. One that is being made while they are deleted may be
 	// kept afterwards.
-	// Errors: INVALID_ARGUMENT (not exactly one field says which).
+	// Errors: INVALID_ARGUMENT (no target, or an empty one).
 	DeleteCachedResponses(context.Context, *DeleteCachedResponsesRequest) (*DeleteCachedResponsesResponse, error)
 	// Returns what is kept for the caller's tenant, and how it has been used.
 	GetResponseCacheStatistics(context.Context, *GetResponseCacheStatisticsRequest) (*GetResponseCacheStatisticsResponse, error)

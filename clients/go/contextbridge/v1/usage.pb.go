@@ -25,17 +25,17 @@ const (
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Tokens of the prompt, those served from a cache included.
-	PromptTokens int64 `protobuf:"varint,1,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	PromptTokens int32 `protobuf:"varint,1,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	// Tokens of the answer, reasoning included.
-	CompletionTokens int64 `protobuf:"varint,2,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
+	CompletionTokens int32 `protobuf:"varint,2,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	// The total as upstream states it. A context's creation on a Gemini model states 0 here.
-	TotalTokens int64 `protobuf:"varint,3,opt,name=total_tokens,json=totalTokens,proto3" json:"total_tokens,omitempty"`
+	TotalTokens int32 `protobuf:"varint,3,opt,name=total_tokens,json=totalTokens,proto3" json:"total_tokens,omitempty"`
 	// The part of `prompt_tokens` that was served from a cache.
-	CachedTokens int64 `protobuf:"varint,4,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
+	CachedTokens int32 `protobuf:"varint,4,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
 	// Tokens that were written to a cache by this call.
-	CacheCreationTokens int64 `protobuf:"varint,5,opt,name=cache_creation_tokens,json=cacheCreationTokens,proto3" json:"cache_creation_tokens,omitempty"`
+	CacheCreationTokens int32 `protobuf:"varint,5,opt,name=cache_creation_tokens,json=cacheCreationTokens,proto3" json:"cache_creation_tokens,omitempty"`
 	// The part of `completion_tokens` that was spent on reasoning.
-	ReasoningTokens int64 `protobuf:"varint,6,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
+	ReasoningTokens int32 `protobuf:"varint,6,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	// True where upstream counted nothing and the figures are our estimate from the length of the
 	// text of this call (about four bytes a token; a context's prefix is not in it).
 	Estimated bool `protobuf:"varint,7,opt,name=estimated,proto3" json:"estimated,omitempty"`
@@ -75,42 +75,42 @@ func (*Usage) Descriptor() ([]byte, []int) {
 	return file_contextbridge_v1_usage_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Usage) GetPromptTokens() int64 {
+func (x *Usage) GetPromptTokens() int32 {
 	if x != nil {
 		return x.PromptTokens
 	}
 	return 0
 }
 
-func (x *Usage) GetCompletionTokens() int64 {
+func (x *Usage) GetCompletionTokens() int32 {
 	if x != nil {
 		return x.CompletionTokens
 	}
 	return 0
 }
 
-func (x *Usage) GetTotalTokens() int64 {
+func (x *Usage) GetTotalTokens() int32 {
 	if x != nil {
 		return x.TotalTokens
 	}
 	return 0
 }
 
-func (x *Usage) GetCachedTokens() int64 {
+func (x *Usage) GetCachedTokens() int32 {
 	if x != nil {
 		return x.CachedTokens
 	}
 	return 0
 }
 
-func (x *Usage) GetCacheCreationTokens() int64 {
+func (x *Usage) GetCacheCreationTokens() int32 {
 	if x != nil {
 		return x.CacheCreationTokens
 	}
 	return 0
 }
 
-func (x *Usage) GetReasoningTokens() int64 {
+func (x *Usage) GetReasoningTokens() int32 {
 	if x != nil {
 		return x.ReasoningTokens
 	}
@@ -137,12 +137,12 @@ const file_contextbridge_v1_usage_proto_rawDesc = "" +
 	"\n" +
 	"\x1ccontextbridge/v1/usage.proto\x12\x10contextbridge.v1\"\xbd\x02\n" +
 	"\x05Usage\x12#\n" +
-	"\rprompt_tokens\x18\x01 \x01(\x03R\fpromptTokens\x12+\n" +
-	"\x11completion_tokens\x18\x02 \x01(\x03R\x10completionTokens\x12!\n" +
-	"\ftotal_tokens\x18\x03 \x01(\x03R\vtotalTokens\x12#\n" +
-	"\rcached_tokens\x18\x04 \x01(\x03R\fcachedTokens\x122\n" +
-	"\x15cache_creation_tokens\x18\x05 \x01(\x03R\x13cacheCreationTokens\x12)\n" +
-	"\x10reasoning_tokens\x18\x06 \x01(\x03R\x0freasoningTokens\x12\x1c\n" +
+	"\rprompt_tokens\x18\x01 \x01(\x05R\fpromptTokens\x12+\n" +
+	"\x11completion_tokens\x18\x02 \x01(\x05R\x10completionTokens\x12!\n" +
+	"\ftotal_tokens\x18\x03 \x01(\x05R\vtotalTokens\x12#\n" +
+	"\rcached_tokens\x18\x04 \x01(\x05R\fcachedTokens\x122\n" +
+	"\x15cache_creation_tokens\x18\x05 \x01(\x05R\x13cacheCreationTokens\x12)\n" +
+	"\x10reasoning_tokens\x18\x06 \x01(\x05R\x0freasoningTokens\x12\x1c\n" +
 	"\testimated\x18\a \x01(\bR\testimated\x12\x1d\n" +
 	"\n" +
 	"extra_json\x18\b \x01(\tR\textraJsonB[\n" +

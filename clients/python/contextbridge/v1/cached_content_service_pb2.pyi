@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateCachedContentRequest(_message.Message):
-    """What CreateCachedContent takes."""
+    """Request message for CreateCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,7 +56,7 @@ Global___CreateCachedContentRequest: _TypeAlias = CreateCachedContentRequest  # 
 
 @_typing.final
 class CreateCachedContentResponse(_message.Message):
-    """What CreateCachedContent returns."""
+    """Response message for CreateCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,7 +80,7 @@ Global___CreateCachedContentResponse: _TypeAlias = CreateCachedContentResponse  
 
 @_typing.final
 class GetCachedContentRequest(_message.Message):
-    """What GetCachedContent takes."""
+    """Request message for GetCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -102,7 +102,7 @@ Global___GetCachedContentRequest: _TypeAlias = GetCachedContentRequest  # noqa: 
 
 @_typing.final
 class GetCachedContentResponse(_message.Message):
-    """What GetCachedContent returns."""
+    """Response message for GetCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -126,7 +126,7 @@ Global___GetCachedContentResponse: _TypeAlias = GetCachedContentResponse  # noqa
 
 @_typing.final
 class ListCachedContentsRequest(_message.Message):
-    """What ListCachedContents takes."""
+    """Request message for ListCachedContents."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,7 +154,7 @@ Global___ListCachedContentsRequest: _TypeAlias = ListCachedContentsRequest  # no
 
 @_typing.final
 class ListCachedContentsResponse(_message.Message):
-    """What ListCachedContents returns."""
+    """Response message for ListCachedContents."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -182,7 +182,7 @@ Global___ListCachedContentsResponse: _TypeAlias = ListCachedContentsResponse  # 
 
 @_typing.final
 class UpdateCachedContentRequest(_message.Message):
-    """What UpdateCachedContent takes."""
+    """Request message for UpdateCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -212,7 +212,7 @@ Global___UpdateCachedContentRequest: _TypeAlias = UpdateCachedContentRequest  # 
 
 @_typing.final
 class UpdateCachedContentResponse(_message.Message):
-    """What UpdateCachedContent returns."""
+    """Response message for UpdateCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -236,7 +236,7 @@ Global___UpdateCachedContentResponse: _TypeAlias = UpdateCachedContentResponse  
 
 @_typing.final
 class DeleteCachedContentRequest(_message.Message):
-    """What DeleteCachedContent takes."""
+    """Request message for DeleteCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,7 +258,7 @@ Global___DeleteCachedContentRequest: _TypeAlias = DeleteCachedContentRequest  # 
 
 @_typing.final
 class DeleteCachedContentResponse(_message.Message):
-    """What DeleteCachedContent returns."""
+    """Response message for DeleteCachedContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -89,8 +89,9 @@ class ChatMessage(_message.Message):
     refusal: _builtins.str
     """Output only. Why the model refused, in its own words."""
     extra_json: _builtins.str
-    """Output only. What else upstream said in the message, as the text of a JSON object.
-    Empty when there was nothing.
+    """Optional. Upstream's members of the message that this version has no field for, as the text of
+    a JSON object. An answer's message has those that upstream sent; a request's message sends them
+    upstream. Naming a member that has a field is a violation. Empty for none.
     """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatPart]:
@@ -346,22 +347,29 @@ class ChatToolCall(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The call's id; the answer's `tool_call_id` repeats it."""
     name: _builtins.str
     """The function's name."""
     arguments_json: _builtins.str
     """The arguments as the model wrote them: JSON text, not promised to be valid."""
+    extra_json: _builtins.str
+    """Optional. Upstream's members of the call that this version has no field for, such as a thought
+    signature, as the text of a JSON object. Return them as they came: some models refuse the next
+    turn without them. Naming a member that has a field is a violation. Empty for none.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
+        extra_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "extra_json", b"extra_json", "id", b"id", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

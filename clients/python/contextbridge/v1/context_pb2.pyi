@@ -264,19 +264,19 @@ class ContextStatistics(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CALL_COUNT_FIELD_NUMBER: _builtins.int
-    CACHED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
-    CREATION_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_CREATION_TOKENS_FIELD_NUMBER: _builtins.int
     RESTORE_COUNT_FIELD_NUMBER: _builtins.int
     INLINE_COUNT_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
-    COMPLETION_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     TOKEN_HOURS_FIELD_NUMBER: _builtins.int
     MONEY_FIELD_NUMBER: _builtins.int
     call_count: _builtins.int
     """Calls answered from this context."""
-    cached_token_count: _builtins.int
+    cached_tokens: _builtins.int
     """Prompt tokens that those calls took from the cache."""
-    creation_token_count: _builtins.int
+    cache_creation_tokens: _builtins.int
     """Prompt tokens paid to make the binding, all makings together."""
     restore_count: _builtins.int
     """How often the binding was made again."""
@@ -284,9 +284,9 @@ class ContextStatistics(_message.Message):
     """Calls that the prefix went inline with, because the binding could not be made again. They are
     in `call_count` too.
     """
-    prompt_token_count: _builtins.int
+    prompt_tokens: _builtins.int
     """Prompt tokens of those calls, those from the cache included."""
-    completion_token_count: _builtins.int
+    completion_tokens: _builtins.int
     """Tokens of their answers, reasoning included."""
     token_hours: _builtins.float
     """Tokens times the hours that upstream has held them, all bindings together, up to now."""
@@ -298,18 +298,18 @@ class ContextStatistics(_message.Message):
         self,
         *,
         call_count: _builtins.int = ...,
-        cached_token_count: _builtins.int = ...,
-        creation_token_count: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        cache_creation_tokens: _builtins.int = ...,
         restore_count: _builtins.int = ...,
         inline_count: _builtins.int = ...,
-        prompt_token_count: _builtins.int = ...,
-        completion_token_count: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
         token_hours: _builtins.float = ...,
         money: Global___ContextMoney | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["money", b"money"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_token_count", b"cached_token_count", "call_count", b"call_count", "completion_token_count", b"completion_token_count", "creation_token_count", b"creation_token_count", "inline_count", b"inline_count", "money", b"money", "prompt_token_count", b"prompt_token_count", "restore_count", b"restore_count", "token_hours", b"token_hours"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_creation_tokens", b"cache_creation_tokens", "cached_tokens", b"cached_tokens", "call_count", b"call_count", "completion_tokens", b"completion_tokens", "inline_count", b"inline_count", "money", b"money", "prompt_tokens", b"prompt_tokens", "restore_count", b"restore_count", "token_hours", b"token_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,7 +59,7 @@ Global___Reuse: _TypeAlias = Reuse  # noqa: Y015
 
 @_typing.final
 class CreateContextRequest(_message.Message):
-    """What CreateContext takes."""
+    """Request message for CreateContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -70,7 +70,7 @@ class CreateContextRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     TRUNCATION_STRATEGY_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     REUSE_FIELD_NUMBER: _builtins.int
     RECOVERY_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
@@ -81,11 +81,11 @@ class CreateContextRequest(_message.Message):
     """Optional. How the context grows. Unset means upstream's default."""
     display_name: _builtins.str
     """Optional. A name for people, at most 128 characters. Not sent upstream."""
-    request_id: _builtins.str
-    """Optional. Makes the call idempotent: the same id with the same request returns the first
-    answer, also while that is still being made. Kept for a day, as the server is set.
-    1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-    request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+    idempotency_key: _builtins.str
+    """Optional. Makes the call idempotent: a repeated request with the same key returns the first
+    answer, even while the first call is in flight. The server remembers keys for a day by default.
+    1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+    another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
     """
     reuse: Global___Reuse.ValueType
     """Optional. Whether a live context of the same content may be returned instead of a new one.
@@ -142,7 +142,7 @@ class CreateContextRequest(_message.Message):
         mode: _context_pb2.ContextMode.ValueType = ...,
         truncation_strategy: _context_pb2.TruncationStrategy | None = ...,
         display_name: _builtins.str = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
         reuse: Global___Reuse.ValueType = ...,
         recovery: _context_pb2.Recovery.ValueType = ...,
         retention: _duration_pb2.Duration | None = ...,
@@ -150,7 +150,7 @@ class CreateContextRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "extra_body", b"extra_body", "retention", b"retention", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "extra_body", b"extra_body", "messages", b"messages", "mode", b"mode", "model", b"model", "recovery", b"recovery", "request_id", b"request_id", "retention", b"retention", "reuse", b"reuse", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "extra_body", b"extra_body", "idempotency_key", b"idempotency_key", "messages", b"messages", "mode", b"mode", "model", b"model", "recovery", b"recovery", "retention", b"retention", "reuse", b"reuse", "truncation_strategy", b"truncation_strategy", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,7 +158,7 @@ Global___CreateContextRequest: _TypeAlias = CreateContextRequest  # noqa: Y015
 
 @_typing.final
 class CreateContextResponse(_message.Message):
-    """What CreateContext returns."""
+    """Response message for CreateContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -192,7 +192,7 @@ Global___CreateContextResponse: _TypeAlias = CreateContextResponse  # noqa: Y015
 
 @_typing.final
 class GetContextRequest(_message.Message):
-    """What GetContext takes."""
+    """Request message for GetContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,7 +214,7 @@ Global___GetContextRequest: _TypeAlias = GetContextRequest  # noqa: Y015
 
 @_typing.final
 class GetContextResponse(_message.Message):
-    """What GetContext returns."""
+    """Response message for GetContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -238,7 +238,7 @@ Global___GetContextResponse: _TypeAlias = GetContextResponse  # noqa: Y015
 
 @_typing.final
 class ListContextsRequest(_message.Message):
-    """What ListContexts takes."""
+    """Request message for ListContexts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -272,7 +272,7 @@ Global___ListContextsRequest: _TypeAlias = ListContextsRequest  # noqa: Y015
 
 @_typing.final
 class ListContextsResponse(_message.Message):
-    """What ListContexts returns."""
+    """Response message for ListContexts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -300,7 +300,7 @@ Global___ListContextsResponse: _TypeAlias = ListContextsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateContextRequest(_message.Message):
-    """What UpdateContext takes."""
+    """Request message for UpdateContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,7 +352,7 @@ Global___UpdateContextRequest: _TypeAlias = UpdateContextRequest  # noqa: Y015
 
 @_typing.final
 class UpdateContextResponse(_message.Message):
-    """What UpdateContext returns."""
+    """Response message for UpdateContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -376,7 +376,7 @@ Global___UpdateContextResponse: _TypeAlias = UpdateContextResponse  # noqa: Y015
 
 @_typing.final
 class DeleteContextRequest(_message.Message):
-    """What DeleteContext takes."""
+    """Request message for DeleteContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -398,7 +398,7 @@ Global___DeleteContextRequest: _TypeAlias = DeleteContextRequest  # noqa: Y015
 
 @_typing.final
 class DeleteContextResponse(_message.Message):
-    """What DeleteContext returns."""
+    """Response message for DeleteContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -415,7 +415,7 @@ Global___DeleteContextResponse: _TypeAlias = DeleteContextResponse  # noqa: Y015
 
 @_typing.final
 class ChatWithContextRequest(_message.Message):
-    """What ChatWithContext and CompleteChatWithContext take."""
+    """Request message for ChatWithContext and CompleteChatWithContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,7 +460,7 @@ class ChatWithContextRequest(_message.Message):
     EXTRA_BODY_FIELD_NUMBER: _builtins.int
     RESPONSE_CACHE_FIELD_NUMBER: _builtins.int
     CUSTOMER_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
@@ -471,7 +471,10 @@ class ChatWithContextRequest(_message.Message):
     `cachedContents/…`): an id that the server does not know is passed through as it is.
     """
     model: _builtins.str
-    """Required. The context's model."""
+    """The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+    context's model, and another one is a violation. Required with an upstream id, whose model the
+    server does not know.
+    """
     temperature: _builtins.float
     """Optional. How random the answer is, 0 to 2. Unset means upstream's default."""
     top_p: _builtins.float
@@ -496,18 +499,18 @@ class ChatWithContextRequest(_message.Message):
     """Optional. How many likely tokens to return at each place, 0 to 20. Needs `logprobs`."""
     user: _builtins.str
     """Optional. The end user's id, for upstream's abuse detection."""
-    request_id: _builtins.str
-    """Optional. Names the generation, so that the same request with the same id, unary or streaming,
-    resumes it instead of paying again: while it runs, which it does for a while after its last
-    reader has gone, and for a while after it has ended (server's settings). A generation that
-    failed before its first event is begun again. 1 to 128 characters. Without a store the call
-    goes on, and `started.resumable` is false.
-    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-    (GENERATION_ABANDONED) where the server that made the answer died.
+    idempotency_key: _builtins.str
+    """Optional. Makes the generation resumable: a repeated request with the same key, unary or
+    streaming, resumes the generation instead of paying for another. The generation runs on for a
+    while after its last reader has left, and stays available for a while after it has ended
+    (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+    characters. Without a store the call goes on, and `started.resumable` is false.
+    Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+    (GENERATION_ABANDONED) where the server that ran the generation died.
     """
     resume_after: _builtins.int
     """Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-    At least 0; needs `request_id`. 0 means from the start.
+    At least 0; needs `idempotency_key`. 0 means from the start.
     Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
     """
     repetition_penalty: _builtins.float
@@ -583,7 +586,7 @@ class ChatWithContextRequest(_message.Message):
         extra_body: _struct_pb2.Struct | None = ...,
         response_cache: _response_cache_pb2.ResponseCachePolicy | None = ...,
         customer: _response_cache_pb2.Customer | None = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
         resume_after: _builtins.int = ...,
         repetition_penalty: _builtins.float | None = ...,
         service_tier: _builtins.str = ...,
@@ -592,7 +595,7 @@ class ChatWithContextRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "customer", b"customer", "extra_body", b"extra_body", "frequency_penalty", b"frequency_penalty", "function_call", b"function_call", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "response_cache", b"response_cache", "seed", b"seed", "temperature", b"temperature", "tool_choice", b"tool_choice", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "context_id", b"context_id", "customer", b"customer", "extra_body", b"extra_body", "frequency_penalty", b"frequency_penalty", "function_call", b"function_call", "logit_bias", b"logit_bias", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "request_id", b"request_id", "response_cache", b"response_cache", "response_format_json", b"response_format_json", "resume_after", b"resume_after", "seed", b"seed", "service_tier", b"service_tier", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "context_id", b"context_id", "customer", b"customer", "extra_body", b"extra_body", "frequency_penalty", b"frequency_penalty", "function_call", b"function_call", "idempotency_key", b"idempotency_key", "logit_bias", b"logit_bias", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "response_cache", b"response_cache", "response_format_json", b"response_format_json", "resume_after", b"resume_after", "seed", b"seed", "service_tier", b"service_tier", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -659,7 +662,7 @@ class ChatWithContextResponse(_message.Message):
     sequence: _builtins.int
     """The event's place in its generation, from 1, without gaps."""
     @_builtins.property
-    def started(self) -> Global___Started:
+    def started(self) -> Global___ChatStarted:
         """The answer began. The first event, once."""
 
     @_builtins.property
@@ -685,7 +688,7 @@ class ChatWithContextResponse(_message.Message):
         """One choice is done. Once per choice."""
 
     @_builtins.property
-    def completed(self) -> Global___Completed:
+    def completed(self) -> Global___ChatCompleted:
         """The answer is whole. The last event, once, of every success."""
 
     @_builtins.property
@@ -696,13 +699,13 @@ class ChatWithContextResponse(_message.Message):
         self,
         *,
         sequence: _builtins.int = ...,
-        started: Global___Started | None = ...,
+        started: Global___ChatStarted | None = ...,
         content: Global___TextDelta | None = ...,
         reasoning: Global___TextDelta | None = ...,
         refusal: Global___TextDelta | None = ...,
         tool_call: Global___ToolCallDelta | None = ...,
         choice_finished: Global___ChoiceFinished | None = ...,
-        completed: Global___Completed | None = ...,
+        completed: Global___ChatCompleted | None = ...,
         extra: Global___ExtraDelta | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["choice_finished", b"choice_finished", "completed", b"completed", "content", b"content", "event", b"event", "extra", b"extra", "reasoning", b"reasoning", "refusal", b"refusal", "started", b"started", "tool_call", b"tool_call"]  # noqa: Y015
@@ -716,7 +719,7 @@ class ChatWithContextResponse(_message.Message):
 Global___ChatWithContextResponse: _TypeAlias = ChatWithContextResponse  # noqa: Y015
 
 @_typing.final
-class Started(_message.Message):
+class ChatStarted(_message.Message):
     """The answer began."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -732,7 +735,7 @@ class Started(_message.Message):
     model: _builtins.str
     """The model that answers; may be a dated form of the one asked for."""
     resumable: _builtins.bool
-    """Whether a broken stream can be taken up again with `request_id` and `resume_after`."""
+    """Whether a broken stream can be taken up again with `idempotency_key` and `resume_after`."""
     role: _builtins.str
     """Who speaks; `assistant` on all models known."""
     system_fingerprint: _builtins.str
@@ -757,7 +760,7 @@ class Started(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Started: _TypeAlias = Started  # noqa: Y015
+Global___ChatStarted: _TypeAlias = ChatStarted  # noqa: Y015
 
 @_typing.final
 class TextDelta(_message.Message):
@@ -802,6 +805,7 @@ class ToolCallDelta(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """The choice it belongs to, from 0."""
     call_index: _builtins.int
@@ -812,6 +816,11 @@ class ToolCallDelta(_message.Message):
     """The function's name. On the call's first piece only."""
     arguments_json: _builtins.str
     """A piece of the arguments' JSON text; the pieces of one call are joined in order."""
+    extra_json: _builtins.str
+    """Upstream's members of the call that this version has no field for, such as a thought signature,
+    as the text of a JSON object. Members of several events of one call add up. Return them in
+    `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+    """
     def __init__(
         self,
         *,
@@ -820,10 +829,11 @@ class ToolCallDelta(_message.Message):
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
+        extra_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "call_index", b"call_index", "id", b"id", "index", b"index", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "call_index", b"call_index", "extra_json", b"extra_json", "id", b"id", "index", b"index", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -864,7 +874,7 @@ class ChoiceFinished(_message.Message):
 Global___ChoiceFinished: _TypeAlias = ChoiceFinished  # noqa: Y015
 
 @_typing.final
-class Completed(_message.Message):
+class ChatCompleted(_message.Message):
     """The answer is whole."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -915,7 +925,7 @@ class Completed(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Completed: _TypeAlias = Completed  # noqa: Y015
+Global___ChatCompleted: _TypeAlias = ChatCompleted  # noqa: Y015
 
 @_typing.final
 class ExtraDelta(_message.Message):
@@ -947,7 +957,7 @@ Global___ExtraDelta: _TypeAlias = ExtraDelta  # noqa: Y015
 
 @_typing.final
 class CompleteChatWithContextResponse(_message.Message):
-    """What CompleteChatWithContext returns."""
+    """Response message for CompleteChatWithContext."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -28,6 +28,9 @@ if _version_not_supported:
 class ContextServiceStub:
     """Contexts, and chats that start from them.
 
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
+
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
     violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -80,6 +83,9 @@ class ContextServiceStub:
 class ContextServiceServicer:
     """Contexts, and chats that start from them.
 
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
+
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
     violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -89,7 +95,7 @@ class ContextServiceServicer:
     def CreateContext(self, request, context):
         """Makes a context from messages. Upstream charges for it from now until its binding lapses.
 
-        Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+        Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
         Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
         NOT_FOUND (no such model).
         """
@@ -134,10 +140,10 @@ class ContextServiceServicer:
 
         `started` comes first and `completed` last, exactly once each, on every success; a stream
         without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-        others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+        others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
         Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-        `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+        ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+        `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
         (GENERATION_ABANDONED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -199,6 +205,9 @@ def add_ContextServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ContextService:
     """Contexts, and chats that start from them.
+
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
 
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field

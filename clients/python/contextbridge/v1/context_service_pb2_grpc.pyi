@@ -29,6 +29,9 @@ GRPC_VERSION: str
 class ContextServiceStub:
     """Contexts, and chats that start from them.
 
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
+
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
     violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -42,7 +45,7 @@ class ContextServiceStub:
     CreateContext: _grpc.UnaryUnaryMultiCallable[_context_service_pb2.CreateContextRequest, _context_service_pb2.CreateContextResponse]
     """Makes a context from messages. Upstream charges for it from now until its binding lapses.
 
-    Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+    Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
     Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
     NOT_FOUND (no such model).
     """
@@ -66,10 +69,10 @@ class ContextServiceStub:
 
     `started` comes first and `completed` last, exactly once each, on every success; a stream
     without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-    others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+    others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
     Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-    `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+    ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+    `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
     (GENERATION_ABANDONED).
     """
     CompleteChatWithContext: _grpc.UnaryUnaryMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.CompleteChatWithContextResponse]
@@ -78,6 +81,9 @@ class ContextServiceStub:
 @_typing.type_check_only
 class ContextServiceAsyncStub(ContextServiceStub):
     """Contexts, and chats that start from them.
+
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
 
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
@@ -89,7 +95,7 @@ class ContextServiceAsyncStub(ContextServiceStub):
     CreateContext: _aio.UnaryUnaryMultiCallable[_context_service_pb2.CreateContextRequest, _context_service_pb2.CreateContextResponse]  # type: ignore[assignment]
     """Makes a context from messages. Upstream charges for it from now until its binding lapses.
 
-    Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+    Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
     Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
     NOT_FOUND (no such model).
     """
@@ -113,10 +119,10 @@ class ContextServiceAsyncStub(ContextServiceStub):
 
     `started` comes first and `completed` last, exactly once each, on every success; a stream
     without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-    others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+    others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
     Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-    FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-    `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+    ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+    `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
     (GENERATION_ABANDONED).
     """
     CompleteChatWithContext: _aio.UnaryUnaryMultiCallable[_context_service_pb2.ChatWithContextRequest, _context_service_pb2.CompleteChatWithContextResponse]  # type: ignore[assignment]
@@ -124,6 +130,9 @@ class ContextServiceAsyncStub(ContextServiceStub):
 
 class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
     """Contexts, and chats that start from them.
+
+    A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    cached content, a file) by `name`, as Google's API has it. No message has both.
 
     Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
@@ -139,7 +148,7 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_context_service_pb2.CreateContextResponse, _abc.Awaitable[_context_service_pb2.CreateContextResponse]]:
         """Makes a context from messages. Upstream charges for it from now until its binding lapses.
 
-        Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+        Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
         Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
         NOT_FOUND (no such model).
         """
@@ -193,10 +202,10 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
 
         `started` comes first and `completed` last, exactly once each, on every success; a stream
         without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-        others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+        others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
         Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-        FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-        `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+        ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+        `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
         (GENERATION_ABANDONED).
         """
 

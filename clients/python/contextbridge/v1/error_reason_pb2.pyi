@@ -163,7 +163,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONTEXT_BUSY: _ErrorReason.ValueType  # 27
     """Another call holds the session context. Calls on a session take turns.
 
-    Status FAILED_PRECONDITION; a retry can help.
+    Status ABORTED; a retry can help.
     """
     ERROR_REASON_UPSTREAM_KEY_INVALID: _ErrorReason.ValueType  # 28
     """Upstream refused its key.
@@ -287,8 +287,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Status RESOURCE_EXHAUSTED; a retry can help.
     """
-    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 52
-    """The `request_id` came with another request before.
+    ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 52
+    """The `idempotency_key` came with another request before.
 
     Status ALREADY_EXISTS; a retry does not help.
     """
@@ -467,7 +467,7 @@ Status FAILED_PRECONDITION; a retry does not help.
 ERROR_REASON_CONTEXT_BUSY: ErrorReason.ValueType  # 27
 """Another call holds the session context. Calls on a session take turns.
 
-Status FAILED_PRECONDITION; a retry can help.
+Status ABORTED; a retry can help.
 """
 ERROR_REASON_UPSTREAM_KEY_INVALID: ErrorReason.ValueType  # 28
 """Upstream refused its key.
@@ -591,8 +591,8 @@ ERROR_REASON_STORE_FULL: ErrorReason.ValueType  # 51
 
 Status RESOURCE_EXHAUSTED; a retry can help.
 """
-ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 52
-"""The `request_id` came with another request before.
+ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 52
+"""The `idempotency_key` came with another request before.
 
 Status ALREADY_EXISTS; a retry does not help.
 """

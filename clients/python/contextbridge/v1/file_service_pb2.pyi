@@ -89,7 +89,7 @@ Global___UploadFileMetadata: _TypeAlias = UploadFileMetadata  # noqa: Y015
 
 @_typing.final
 class UploadFileResponse(_message.Message):
-    """What UploadFile returns."""
+    """Response message for UploadFile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -113,7 +113,7 @@ Global___UploadFileResponse: _TypeAlias = UploadFileResponse  # noqa: Y015
 
 @_typing.final
 class GetFileRequest(_message.Message):
-    """What GetFile takes."""
+    """Request message for GetFile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -135,7 +135,7 @@ Global___GetFileRequest: _TypeAlias = GetFileRequest  # noqa: Y015
 
 @_typing.final
 class GetFileResponse(_message.Message):
-    """What GetFile returns."""
+    """Response message for GetFile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,7 +159,7 @@ Global___GetFileResponse: _TypeAlias = GetFileResponse  # noqa: Y015
 
 @_typing.final
 class ListFilesRequest(_message.Message):
-    """What ListFiles takes."""
+    """Request message for ListFiles."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -187,7 +187,7 @@ Global___ListFilesRequest: _TypeAlias = ListFilesRequest  # noqa: Y015
 
 @_typing.final
 class ListFilesResponse(_message.Message):
-    """What ListFiles returns."""
+    """Response message for ListFiles."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,7 +215,7 @@ Global___ListFilesResponse: _TypeAlias = ListFilesResponse  # noqa: Y015
 
 @_typing.final
 class DeleteFileRequest(_message.Message):
-    """What DeleteFile takes."""
+    """Request message for DeleteFile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,7 +237,7 @@ Global___DeleteFileRequest: _TypeAlias = DeleteFileRequest  # noqa: Y015
 
 @_typing.final
 class DeleteFileResponse(_message.Message):
-    """What DeleteFile returns."""
+    """Response message for DeleteFile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

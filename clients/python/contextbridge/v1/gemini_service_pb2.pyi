@@ -26,7 +26,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GenerateContentRequest(_message.Message):
-    """What GenerateContent and StreamGenerateContent take."""
+    """Request message for GenerateContent and StreamGenerateContent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,7 +62,7 @@ class GenerateContentRequest(_message.Message):
     EXTRA_BODY_FIELD_NUMBER: _builtins.int
     RESPONSE_CACHE_FIELD_NUMBER: _builtins.int
     CUSTOMER_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     RESUME_AFTER_FIELD_NUMBER: _builtins.int
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
@@ -75,18 +75,18 @@ class GenerateContentRequest(_message.Message):
     """Optional. A cached content to start from: `cachedContents/…`, `projects/…/cachedContents/…` or
     a context's id.
     """
-    request_id: _builtins.str
+    idempotency_key: _builtins.str
     """Optional. Names the generation, so that the same request with the same id, unary or streaming,
     resumes it instead of paying again: while it runs, which it does for a while after its last
     reader has gone, and for a while after it has ended (server's settings). A generation that
     failed before its first message is begun again. 1 to 128 characters. Without a store the call
     goes on and cannot be resumed.
-    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+    Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
     (GENERATION_ABANDONED) where the server that made the answer died.
     """
     resume_after: _builtins.int
     """Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-    At least 0; needs `request_id`. 0 means from the start.
+    At least 0; needs `idempotency_key`. 0 means from the start.
     Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
     """
     service_tier: _builtins.str
@@ -153,7 +153,7 @@ class GenerateContentRequest(_message.Message):
         extra_body: _struct_pb2.Struct | None = ...,
         response_cache: _response_cache_pb2.ResponseCachePolicy | None = ...,
         customer: _response_cache_pb2.Customer | None = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
         resume_after: _builtins.int = ...,
         service_tier: _builtins.str = ...,
         store: _builtins.bool | None = ...,
@@ -161,7 +161,7 @@ class GenerateContentRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_store", b"_store", "customer", b"customer", "extra_body", b"extra_body", "generation_config", b"generation_config", "response_cache", b"response_cache", "store", b"store", "system_instruction", b"system_instruction", "tool_config", b"tool_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_store", b"_store", "cached_content", b"cached_content", "contents", b"contents", "continuation_token", b"continuation_token", "customer", b"customer", "extra_body", b"extra_body", "generation_config", b"generation_config", "labels", b"labels", "model", b"model", "request_id", b"request_id", "response_cache", b"response_cache", "resume_after", b"resume_after", "safety_settings", b"safety_settings", "service_tier", b"service_tier", "store", b"store", "system_instruction", b"system_instruction", "tool_config", b"tool_config", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_store", b"_store", "cached_content", b"cached_content", "contents", b"contents", "continuation_token", b"continuation_token", "customer", b"customer", "extra_body", b"extra_body", "generation_config", b"generation_config", "idempotency_key", b"idempotency_key", "labels", b"labels", "model", b"model", "response_cache", b"response_cache", "resume_after", b"resume_after", "safety_settings", b"safety_settings", "service_tier", b"service_tier", "store", b"store", "system_instruction", b"system_instruction", "tool_config", b"tool_config", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__store: _TypeAlias = _typing.Literal["store"]  # noqa: Y015
     _WhichOneofArgType__store: _TypeAlias = _typing.Literal["_store", b"_store"]  # noqa: Y015
@@ -262,7 +262,7 @@ Global___GenerateContentResponse: _TypeAlias = GenerateContentResponse  # noqa: 
 
 @_typing.final
 class CountTokensRequest(_message.Message):
-    """What CountTokens takes. Exactly one of `contents` and `generate_content_request`."""
+    """Request message for CountTokens. Exactly one of `contents` and `generate_content_request`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,7 +278,7 @@ class CountTokensRequest(_message.Message):
     @_builtins.property
     def generate_content_request(self) -> Global___GenerateContentRequest:
         """The whole request that would be sent, its cached content, instruction and tools counted.
-        Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+        Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
         `response_cache` and `customer` mean nothing here.
         """
 
@@ -299,7 +299,7 @@ Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
 
 @_typing.final
 class CountTokensResponse(_message.Message):
-    """What CountTokens returns."""
+    """Response message for CountTokens."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

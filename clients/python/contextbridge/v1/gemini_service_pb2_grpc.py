@@ -79,8 +79,8 @@ class GeminiServiceServicer:
 
         The last message carries `billed_usage`; a stream without it failed, and its status says how.
         Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-        resumed (`request_id`).
-        Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+        resumed (`idempotency_key`).
+        Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
         ABORTED (GENERATION_ABANDONED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -48,8 +48,8 @@ class GeminiServiceStub:
 
     The last message carries `billed_usage`; a stream without it failed, and its status says how.
     Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-    resumed (`request_id`).
-    Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+    resumed (`idempotency_key`).
+    Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
     ABORTED (GENERATION_ABANDONED).
     """
     CountTokens: _grpc.UnaryUnaryMultiCallable[_gemini_service_pb2.CountTokensRequest, _gemini_service_pb2.CountTokensResponse]
@@ -75,8 +75,8 @@ class GeminiServiceAsyncStub(GeminiServiceStub):
 
     The last message carries `billed_usage`; a stream without it failed, and its status says how.
     Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-    resumed (`request_id`).
-    Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+    resumed (`idempotency_key`).
+    Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
     ABORTED (GENERATION_ABANDONED).
     """
     CountTokens: _aio.UnaryUnaryMultiCallable[_gemini_service_pb2.CountTokensRequest, _gemini_service_pb2.CountTokensResponse]  # type: ignore[assignment]
@@ -111,8 +111,8 @@ class GeminiServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The last message carries `billed_usage`; a stream without it failed, and its status says how.
         Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-        resumed (`request_id`).
-        Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+        resumed (`idempotency_key`).
+        Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
         ABORTED (GENERATION_ABANDONED).
         """
 

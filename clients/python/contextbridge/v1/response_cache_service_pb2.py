@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-contextbridge/v1/response_cache_service.proto\x12\x10\x63ontextbridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x1c\x44\x65leteCachedResponsesRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1b\n\x13\x63ustomer_identifier\x18\x02 \x01(\t\x12\x12\n\ncontext_id\x18\x03 \x01(\t\x12\x0b\n\x03\x61ll\x18\x04 \x01(\x08\"6\n\x1d\x44\x65leteCachedResponsesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"#\n!GetResponseCacheStatisticsRequest\"c\n\"GetResponseCacheStatisticsResponse\x12=\n\nstatistics\x18\x01 \x01(\x0b\x32).contextbridge.v1.ResponseCacheStatistics\"\xc0\x02\n\x17ResponseCacheStatistics\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x65ntry_bytes\x18\x02 \x01(\x03\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\thit_count\x18\x04 \x01(\x03\x12\x12\n\nmiss_count\x18\x05 \x01(\x03\x12\x14\n\x0cjoined_count\x18\x06 \x01(\x03\x12\x17\n\x0frefreshed_count\x18\x07 \x01(\x03\x12\x16\n\x0e\x62ypassed_count\x18\x08 \x01(\x03\x12\x15\n\rcorrupt_count\x18\t \x01(\x03\x12 \n\x18saved_prompt_token_count\x18\n \x01(\x03\x12$\n\x1csaved_completion_token_count\x18\x0b \x01(\x03\x32\x9a\x02\n\x14ResponseCacheService\x12x\n\x15\x44\x65leteCachedResponses\x12..contextbridge.v1.DeleteCachedResponsesRequest\x1a/.contextbridge.v1.DeleteCachedResponsesResponse\x12\x87\x01\n\x1aGetResponseCacheStatistics\x12\x33.contextbridge.v1.GetResponseCacheStatisticsRequest\x1a\x34.contextbridge.v1.GetResponseCacheStatisticsResponseBj\n\x14\x64\x65v.contextbridge.v1B\x19ResponseCacheServiceProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-contextbridge/v1/response_cache_service.proto\x12\x10\x63ontextbridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"{\n\x1c\x44\x65leteCachedResponsesRequest\x12\r\n\x03key\x18\x01 \x01(\tH\x00\x12\x1d\n\x13\x63ustomer_identifier\x18\x02 \x01(\tH\x00\x12\x14\n\ncontext_id\x18\x03 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x04 \x01(\x08H\x00\x42\x08\n\x06target\"6\n\x1d\x44\x65leteCachedResponsesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"#\n!GetResponseCacheStatisticsRequest\"c\n\"GetResponseCacheStatisticsResponse\x12=\n\nstatistics\x18\x01 \x01(\x0b\x32).contextbridge.v1.ResponseCacheStatistics\"\xb6\x02\n\x17ResponseCacheStatistics\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x65ntry_bytes\x18\x02 \x01(\x03\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\thit_count\x18\x04 \x01(\x03\x12\x12\n\nmiss_count\x18\x05 \x01(\x03\x12\x14\n\x0cjoined_count\x18\x06 \x01(\x03\x12\x17\n\x0frefreshed_count\x18\x07 \x01(\x03\x12\x16\n\x0e\x62ypassed_count\x18\x08 \x01(\x03\x12\x15\n\rcorrupt_count\x18\t \x01(\x03\x12\x1b\n\x13saved_prompt_tokens\x18\n \x01(\x03\x12\x1f\n\x17saved_completion_tokens\x18\x0b \x01(\x03\x32\x9a\x02\n\x14ResponseCacheService\x12x\n\x15\x44\x65leteCachedResponses\x12..contextbridge.v1.DeleteCachedResponsesRequest\x1a/.contextbridge.v1.DeleteCachedResponsesResponse\x12\x87\x01\n\x1aGetResponseCacheStatistics\x12\x33.contextbridge.v1.GetResponseCacheStatisticsRequest\x1a\x34.contextbridge.v1.GetResponseCacheStatisticsResponseBj\n\x14\x64\x65v.contextbridge.v1B\x19ResponseCacheServiceProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024dev.contextbridge.v1B\031ResponseCacheServiceProtoP\001Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1'
   _globals['_DELETECACHEDRESPONSESREQUEST']._serialized_start=100
-  _globals['_DELETECACHEDRESPONSESREQUEST']._serialized_end=205
-  _globals['_DELETECACHEDRESPONSESRESPONSE']._serialized_start=207
-  _globals['_DELETECACHEDRESPONSESRESPONSE']._serialized_end=261
-  _globals['_GETRESPONSECACHESTATISTICSREQUEST']._serialized_start=263
-  _globals['_GETRESPONSECACHESTATISTICSREQUEST']._serialized_end=298
-  _globals['_GETRESPONSECACHESTATISTICSRESPONSE']._serialized_start=300
-  _globals['_GETRESPONSECACHESTATISTICSRESPONSE']._serialized_end=399
-  _globals['_RESPONSECACHESTATISTICS']._serialized_start=402
-  _globals['_RESPONSECACHESTATISTICS']._serialized_end=722
-  _globals['_RESPONSECACHESERVICE']._serialized_start=725
-  _globals['_RESPONSECACHESERVICE']._serialized_end=1007
+  _globals['_DELETECACHEDRESPONSESREQUEST']._serialized_end=223
+  _globals['_DELETECACHEDRESPONSESRESPONSE']._serialized_start=225
+  _globals['_DELETECACHEDRESPONSESRESPONSE']._serialized_end=279
+  _globals['_GETRESPONSECACHESTATISTICSREQUEST']._serialized_start=281
+  _globals['_GETRESPONSECACHESTATISTICSREQUEST']._serialized_end=316
+  _globals['_GETRESPONSECACHESTATISTICSRESPONSE']._serialized_start=318
+  _globals['_GETRESPONSECACHESTATISTICSRESPONSE']._serialized_end=417
+  _globals['_RESPONSECACHESTATISTICS']._serialized_start=420
+  _globals['_RESPONSECACHESTATISTICS']._serialized_end=730
+  _globals['_RESPONSECACHESERVICE']._serialized_start=733
+  _globals['_RESPONSECACHESERVICE']._serialized_end=1015
 # @@protoc_insertion_point(module_scope)

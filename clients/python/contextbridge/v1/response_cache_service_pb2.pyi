@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DeleteCachedResponsesRequest(_message.Message):
-    """What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted."""
+    """Request message for DeleteCachedResponses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -28,7 +28,7 @@ class DeleteCachedResponsesRequest(_message.Message):
     CONTEXT_ID_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """The answer with this key, as `ResponseCacheOutcome.key` says it."""
+    """The answer with this key, `ResponseCacheOutcome.key`."""
     customer_identifier: _builtins.str
     """The answers that were made for this customer: `customer.identifier` of the requests, with
     `by_customer` or without.
@@ -36,7 +36,7 @@ class DeleteCachedResponsesRequest(_message.Message):
     context_id: _builtins.str
     """The answers that start from this context, and those from contexts of the same content."""
     all: _builtins.bool
-    """All answers of the tenant."""
+    """All answers of the tenant. Must be true."""
     def __init__(
         self,
         *,
@@ -45,17 +45,19 @@ class DeleteCachedResponsesRequest(_message.Message):
         context_id: _builtins.str = ...,
         all: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "context_id", b"context_id", "customer_identifier", b"customer_identifier", "key", b"key", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "context_id", b"context_id", "customer_identifier", b"customer_identifier", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "context_id", b"context_id", "customer_identifier", b"customer_identifier", "key", b"key", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["key", "customer_identifier", "context_id", "all"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___DeleteCachedResponsesRequest: _TypeAlias = DeleteCachedResponsesRequest  # noqa: Y015
 
 @_typing.final
 class DeleteCachedResponsesResponse(_message.Message):
-    """What DeleteCachedResponses returns."""
+    """Response message for DeleteCachedResponses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,7 +79,7 @@ Global___DeleteCachedResponsesResponse: _TypeAlias = DeleteCachedResponsesRespon
 
 @_typing.final
 class GetResponseCacheStatisticsRequest(_message.Message):
-    """What GetResponseCacheStatistics takes."""
+    """Request message for GetResponseCacheStatistics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,7 +96,7 @@ Global___GetResponseCacheStatisticsRequest: _TypeAlias = GetResponseCacheStatist
 
 @_typing.final
 class GetResponseCacheStatisticsResponse(_message.Message):
-    """What GetResponseCacheStatistics returns."""
+    """Response message for GetResponseCacheStatistics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,8 +135,8 @@ class ResponseCacheStatistics(_message.Message):
     REFRESHED_COUNT_FIELD_NUMBER: _builtins.int
     BYPASSED_COUNT_FIELD_NUMBER: _builtins.int
     CORRUPT_COUNT_FIELD_NUMBER: _builtins.int
-    SAVED_PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
-    SAVED_COMPLETION_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    SAVED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    SAVED_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     entry_count: _builtins.int
     """Answers that are kept now."""
     entry_bytes: _builtins.int
@@ -151,9 +153,9 @@ class ResponseCacheStatistics(_message.Message):
     """Calls that could not use the cache."""
     corrupt_count: _builtins.int
     """Entries that could not be read, and were removed."""
-    saved_prompt_token_count: _builtins.int
+    saved_prompt_tokens: _builtins.int
     """Prompt tokens that hits and joined calls did not pay for."""
-    saved_completion_token_count: _builtins.int
+    saved_completion_tokens: _builtins.int
     """Tokens of answers that hits and joined calls did not pay for, reasoning included."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -171,12 +173,12 @@ class ResponseCacheStatistics(_message.Message):
         refreshed_count: _builtins.int = ...,
         bypassed_count: _builtins.int = ...,
         corrupt_count: _builtins.int = ...,
-        saved_prompt_token_count: _builtins.int = ...,
-        saved_completion_token_count: _builtins.int = ...,
+        saved_prompt_tokens: _builtins.int = ...,
+        saved_completion_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypassed_count", b"bypassed_count", "corrupt_count", b"corrupt_count", "entry_bytes", b"entry_bytes", "entry_count", b"entry_count", "hit_count", b"hit_count", "joined_count", b"joined_count", "miss_count", b"miss_count", "refreshed_count", b"refreshed_count", "saved_completion_token_count", b"saved_completion_token_count", "saved_prompt_token_count", b"saved_prompt_token_count", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bypassed_count", b"bypassed_count", "corrupt_count", b"corrupt_count", "entry_bytes", b"entry_bytes", "entry_count", b"entry_count", "hit_count", b"hit_count", "joined_count", b"joined_count", "miss_count", b"miss_count", "refreshed_count", b"refreshed_count", "saved_completion_tokens", b"saved_completion_tokens", "saved_prompt_tokens", b"saved_prompt_tokens", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,7 +62,7 @@ class ResponseCacheServiceServicer:
     def DeleteCachedResponses(self, request, context):
         """Deletes answers of the caller's tenant. One that is being made while they are deleted may be
         kept afterwards.
-        Errors: INVALID_ARGUMENT (not exactly one field says which).
+        Errors: INVALID_ARGUMENT (no target, or an empty one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

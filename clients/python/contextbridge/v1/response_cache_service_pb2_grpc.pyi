@@ -41,7 +41,7 @@ class ResponseCacheServiceStub:
     DeleteCachedResponses: _grpc.UnaryUnaryMultiCallable[_response_cache_service_pb2.DeleteCachedResponsesRequest, _response_cache_service_pb2.DeleteCachedResponsesResponse]
     """Deletes answers of the caller's tenant. One that is being made while they are deleted may be
     kept afterwards.
-    Errors: INVALID_ARGUMENT (not exactly one field says which).
+    Errors: INVALID_ARGUMENT (no target, or an empty one).
     """
     GetResponseCacheStatistics: _grpc.UnaryUnaryMultiCallable[_response_cache_service_pb2.GetResponseCacheStatisticsRequest, _response_cache_service_pb2.GetResponseCacheStatisticsResponse]
     """Returns what is kept for the caller's tenant, and how it has been used."""
@@ -59,7 +59,7 @@ class ResponseCacheServiceAsyncStub(ResponseCacheServiceStub):
     DeleteCachedResponses: _aio.UnaryUnaryMultiCallable[_response_cache_service_pb2.DeleteCachedResponsesRequest, _response_cache_service_pb2.DeleteCachedResponsesResponse]  # type: ignore[assignment]
     """Deletes answers of the caller's tenant. One that is being made while they are deleted may be
     kept afterwards.
-    Errors: INVALID_ARGUMENT (not exactly one field says which).
+    Errors: INVALID_ARGUMENT (no target, or an empty one).
     """
     GetResponseCacheStatistics: _aio.UnaryUnaryMultiCallable[_response_cache_service_pb2.GetResponseCacheStatisticsRequest, _response_cache_service_pb2.GetResponseCacheStatisticsResponse]  # type: ignore[assignment]
     """Returns what is kept for the caller's tenant, and how it has been used."""
@@ -80,7 +80,7 @@ class ResponseCacheServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_response_cache_service_pb2.DeleteCachedResponsesResponse, _abc.Awaitable[_response_cache_service_pb2.DeleteCachedResponsesResponse]]:
         """Deletes answers of the caller's tenant. One that is being made while they are deleted may be
         kept afterwards.
-        Errors: INVALID_ARGUMENT (not exactly one field says which).
+        Errors: INVALID_ARGUMENT (no target, or an empty one).
         """
 
     @_abc_1.abstractmethod

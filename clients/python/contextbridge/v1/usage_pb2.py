@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ontextbridge/v1/usage.proto\x12\x10\x63ontextbridge.v1\"\xc6\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x1d\n\x15\x63\x61\x63he_creation_tokens\x18\x05 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x03\x12\x11\n\testimated\x18\x07 \x01(\x08\x12\x12\n\nextra_json\x18\x08 \x01(\tB[\n\x14\x64\x65v.contextbridge.v1B\nUsageProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ontextbridge/v1/usage.proto\x12\x10\x63ontextbridge.v1\"\xc6\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x05\x12\x15\n\rcached_tokens\x18\x04 \x01(\x05\x12\x1d\n\x15\x63\x61\x63he_creation_tokens\x18\x05 \x01(\x05\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x05\x12\x11\n\testimated\x18\x07 \x01(\x08\x12\x12\n\nextra_json\x18\x08 \x01(\tB[\n\x14\x64\x65v.contextbridge.v1B\nUsageProtoP\x01Z5contextbridge.dev/go/contextbridge/v1;contextbridgev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -1250,7 +1250,7 @@ pub struct CachedContentUsageMetadata {
     #[prost(int32, tag = "5")]
     pub audio_duration_seconds: i32,
 }
-/// What CreateCachedContent takes.
+/// Request message for CreateCachedContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateCachedContentRequest {
     /// Required. The cached content; `name` is upstream's to give.
@@ -1262,28 +1262,28 @@ pub struct CreateCachedContentRequest {
     #[prost(message, optional, tag = "2")]
     pub extra_body: ::core::option::Option<::prost_types::Struct>,
 }
-/// What CreateCachedContent returns.
+/// Response message for CreateCachedContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateCachedContentResponse {
     /// The cached content, without its input.
     #[prost(message, optional, tag = "1")]
     pub cached_content: ::core::option::Option<CachedContent>,
 }
-/// What GetCachedContent takes.
+/// Request message for GetCachedContent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCachedContentRequest {
     /// Required. The name, as an answer gave it; at most 512 characters.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
-/// What GetCachedContent returns.
+/// Response message for GetCachedContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetCachedContentResponse {
     /// The cached content, without its input.
     #[prost(message, optional, tag = "1")]
     pub cached_content: ::core::option::Option<CachedContent>,
 }
-/// What ListCachedContents takes.
+/// Request message for ListCachedContents.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListCachedContentsRequest {
     /// Optional. At most this many, at least 0; above 1,000 means 1,000. 0 means upstream's default.
@@ -1294,7 +1294,7 @@ pub struct ListCachedContentsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
-/// What ListCachedContents returns.
+/// Response message for ListCachedContents.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListCachedContentsResponse {
     /// The cached contents, without their input.
@@ -1304,7 +1304,7 @@ pub struct ListCachedContentsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-/// What UpdateCachedContent takes.
+/// Request message for UpdateCachedContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateCachedContentRequest {
     /// Required. Its `name`, and exactly one of `ttl` and `expire_time`.
@@ -1314,21 +1314,21 @@ pub struct UpdateCachedContentRequest {
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
-/// What UpdateCachedContent returns.
+/// Response message for UpdateCachedContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateCachedContentResponse {
     /// The cached content as it is now, without its input.
     #[prost(message, optional, tag = "1")]
     pub cached_content: ::core::option::Option<CachedContent>,
 }
-/// What DeleteCachedContent takes.
+/// Request message for DeleteCachedContent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCachedContentRequest {
     /// Required. The name, as an answer gave it; at most 512 characters.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
-/// What DeleteCachedContent returns.
+/// Response message for DeleteCachedContent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCachedContentResponse {}
 /// Generated client implementations.
@@ -1599,8 +1599,9 @@ pub struct ChatMessage {
     /// Output only. Why the model refused, in its own words.
     #[prost(string, tag = "8")]
     pub refusal: ::prost::alloc::string::String,
-    /// Output only. What else upstream said in the message, as the text of a JSON object.
-    /// Empty when there was nothing.
+    /// Optional. Upstream's members of the message that this version has no field for, as the text of
+    /// a JSON object. An answer's message has those that upstream sent; a request's message sends them
+    /// upstream. Naming a member that has a field is a violation. Empty for none.
     #[prost(string, tag = "9")]
     pub extra_json: ::prost::alloc::string::String,
 }
@@ -1719,6 +1720,11 @@ pub struct ChatToolCall {
     /// The arguments as the model wrote them: JSON text, not promised to be valid.
     #[prost(string, tag = "3")]
     pub arguments_json: ::prost::alloc::string::String,
+    /// Optional. Upstream's members of the call that this version has no field for, such as a thought
+    /// signature, as the text of a JSON object. Return them as they came: some models refuse the next
+    /// turn without them. Naming a member that has a field is a violation. Empty for none.
+    #[prost(string, tag = "4")]
+    pub extra_json: ::prost::alloc::string::String,
 }
 /// A token of the answer and how likely it was.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1799,23 +1805,23 @@ impl FinishReason {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Usage {
     /// Tokens of the prompt, those served from a cache included.
-    #[prost(int64, tag = "1")]
-    pub prompt_tokens: i64,
+    #[prost(int32, tag = "1")]
+    pub prompt_tokens: i32,
     /// Tokens of the answer, reasoning included.
-    #[prost(int64, tag = "2")]
-    pub completion_tokens: i64,
+    #[prost(int32, tag = "2")]
+    pub completion_tokens: i32,
     /// The total as upstream states it. A context's creation on a Gemini model states 0 here.
-    #[prost(int64, tag = "3")]
-    pub total_tokens: i64,
+    #[prost(int32, tag = "3")]
+    pub total_tokens: i32,
     /// The part of `prompt_tokens` that was served from a cache.
-    #[prost(int64, tag = "4")]
-    pub cached_tokens: i64,
+    #[prost(int32, tag = "4")]
+    pub cached_tokens: i32,
     /// Tokens that were written to a cache by this call.
-    #[prost(int64, tag = "5")]
-    pub cache_creation_tokens: i64,
+    #[prost(int32, tag = "5")]
+    pub cache_creation_tokens: i32,
     /// The part of `completion_tokens` that was spent on reasoning.
-    #[prost(int64, tag = "6")]
-    pub reasoning_tokens: i64,
+    #[prost(int32, tag = "6")]
+    pub reasoning_tokens: i32,
     /// True where upstream counted nothing and the figures are our estimate from the length of the
     /// text of this call (about four bytes a token; a context's prefix is not in it).
     #[prost(bool, tag = "7")]
@@ -1911,10 +1917,10 @@ pub struct ContextStatistics {
     pub call_count: i64,
     /// Prompt tokens that those calls took from the cache.
     #[prost(int64, tag = "2")]
-    pub cached_token_count: i64,
+    pub cached_tokens: i64,
     /// Prompt tokens paid to make the binding, all makings together.
     #[prost(int64, tag = "3")]
-    pub creation_token_count: i64,
+    pub cache_creation_tokens: i64,
     /// How often the binding was made again.
     #[prost(int64, tag = "4")]
     pub restore_count: i64,
@@ -1924,10 +1930,10 @@ pub struct ContextStatistics {
     pub inline_count: i64,
     /// Prompt tokens of those calls, those from the cache included.
     #[prost(int64, tag = "6")]
-    pub prompt_token_count: i64,
+    pub prompt_tokens: i64,
     /// Tokens of their answers, reasoning included.
     #[prost(int64, tag = "7")]
-    pub completion_token_count: i64,
+    pub completion_tokens: i64,
     /// Tokens times the hours that upstream has held them, all bindings together, up to now.
     #[prost(double, tag = "8")]
     pub token_hours: f64,
@@ -2173,7 +2179,7 @@ impl ResponseCacheStatus {
         }
     }
 }
-/// What CreateContext takes.
+/// Request message for CreateContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateContextRequest {
     /// Required. The model that the context is for, as upstream's model list names it.
@@ -2200,12 +2206,12 @@ pub struct CreateContextRequest {
     /// Optional. A name for people, at most 128 characters. Not sent upstream.
     #[prost(string, tag = "7")]
     pub display_name: ::prost::alloc::string::String,
-    /// Optional. Makes the call idempotent: the same id with the same request returns the first
-    /// answer, also while that is still being made. Kept for a day, as the server is set.
-    /// 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-    /// request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+    /// Optional. Makes the call idempotent: a repeated request with the same key returns the first
+    /// answer, even while the first call is in flight. The server remembers keys for a day by default.
+    /// 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+    /// another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
     #[prost(string, tag = "8")]
-    pub request_id: ::prost::alloc::string::String,
+    pub idempotency_key: ::prost::alloc::string::String,
     /// Optional. Whether a live context of the same content may be returned instead of a new one.
     /// REUSE_IDENTICAL without a store: UNIMPLEMENTED (STORE_REQUIRED).
     #[prost(enumeration = "Reuse", tag = "9")]
@@ -2227,7 +2233,7 @@ pub struct CreateContextRequest {
     #[prost(message, optional, tag = "12")]
     pub extra_body: ::core::option::Option<::prost_types::Struct>,
 }
-/// What CreateContext returns.
+/// Response message for CreateContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateContextResponse {
     /// The context.
@@ -2240,21 +2246,21 @@ pub struct CreateContextResponse {
     #[prost(bool, tag = "3")]
     pub reused: bool,
 }
-/// What GetContext takes.
+/// Request message for GetContext.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetContextRequest {
     /// Required. The context's id.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
 }
-/// What GetContext returns.
+/// Response message for GetContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetContextResponse {
     /// The context.
     #[prost(message, optional, tag = "1")]
     pub context: ::core::option::Option<Context>,
 }
-/// What ListContexts takes.
+/// Request message for ListContexts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListContextsRequest {
     /// Optional. At most this many, 1 to 1,000; larger is taken as 1,000. 0 means 50.
@@ -2270,7 +2276,7 @@ pub struct ListContextsRequest {
     #[prost(enumeration = "ContextState", tag = "4")]
     pub state: i32,
 }
-/// What ListContexts returns.
+/// Response message for ListContexts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListContextsResponse {
     /// The contexts, the newest first.
@@ -2280,7 +2286,7 @@ pub struct ListContextsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-/// What UpdateContext takes.
+/// Request message for UpdateContext.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateContextRequest {
     /// Required. The context's id.
@@ -2303,31 +2309,33 @@ pub struct UpdateContextRequest {
     #[prost(message, optional, tag = "6")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
-/// What UpdateContext returns.
+/// Response message for UpdateContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContextResponse {
     /// The context as it is now.
     #[prost(message, optional, tag = "1")]
     pub context: ::core::option::Option<Context>,
 }
-/// What DeleteContext takes.
+/// Request message for DeleteContext.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteContextRequest {
     /// Required. The context's id.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
 }
-/// What DeleteContext returns.
+/// Response message for DeleteContext.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteContextResponse {}
-/// What ChatWithContext and CompleteChatWithContext take.
+/// Request message for ChatWithContext and CompleteChatWithContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChatWithContextRequest {
     /// Required. A context's id, or any upstream id (`ctx-…`, `projects/…/cachedContents/…`,
     /// `cachedContents/…`): an id that the server does not know is passed through as it is.
     #[prost(string, tag = "1")]
     pub context_id: ::prost::alloc::string::String,
-    /// Required. The context's model.
+    /// The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+    /// context's model, and another one is a violation. Required with an upstream id, whose model the
+    /// server does not know.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Required. What is new, at least one message, the last not from the assistant.
@@ -2390,20 +2398,20 @@ pub struct ChatWithContextRequest {
     /// Optional. The end customer. Kept to the server, not sent upstream.
     #[prost(message, optional, tag = "21")]
     pub customer: ::core::option::Option<Customer>,
-    /// Optional. Names the generation, so that the same request with the same id, unary or streaming,
-    /// resumes it instead of paying again: while it runs, which it does for a while after its last
-    /// reader has gone, and for a while after it has ended (server's settings). A generation that
-    /// failed before its first event is begun again. 1 to 128 characters. Without a store the call
-    /// goes on, and `started.resumable` is false.
-    /// Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-    /// (GENERATION_ABANDONED) where the server that made the answer died.
+    /// Optional. Makes the generation resumable: a repeated request with the same key, unary or
+    /// streaming, resumes the generation instead of paying for another. The generation runs on for a
+    /// while after its last reader has left, and stays available for a while after it has ended
+    /// (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+    /// characters. Without a store the call goes on, and `started.resumable` is false.
+    /// Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+    /// (GENERATION_ABANDONED) where the server that ran the generation died.
     #[prost(string, tag = "22")]
-    pub request_id: ::prost::alloc::string::String,
+    pub idempotency_key: ::prost::alloc::string::String,
     /// Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-    /// At least 0; needs `request_id`. 0 means from the start.
+    /// At least 0; needs `idempotency_key`. 0 means from the start.
     /// Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
-    #[prost(int64, tag = "23")]
-    pub resume_after: i64,
+    #[prost(int32, tag = "23")]
+    pub resume_after: i32,
     /// Optional. Disfavours repeated tokens, at least 0; 1 is neutral. Not on every model.
     /// Unset means upstream's default.
     #[prost(double, optional, tag = "24")]
@@ -2423,8 +2431,8 @@ pub struct ChatWithContextRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChatWithContextResponse {
     /// The event's place in its generation, from 1, without gaps.
-    #[prost(int64, tag = "1")]
-    pub sequence: i64,
+    #[prost(int32, tag = "1")]
+    pub sequence: i32,
     /// What happened.
     #[prost(
         oneof = "chat_with_context_response::Event",
@@ -2439,7 +2447,7 @@ pub mod chat_with_context_response {
     pub enum Event {
         /// The answer began. The first event, once.
         #[prost(message, tag = "2")]
-        Started(super::Started),
+        Started(super::ChatStarted),
         /// Text of the answer. What arrived together may come as one event; its concatenation is exact,
         /// the number of events is not promised.
         #[prost(message, tag = "3")]
@@ -2458,7 +2466,7 @@ pub mod chat_with_context_response {
         ChoiceFinished(super::ChoiceFinished),
         /// The answer is whole. The last event, once, of every success.
         #[prost(message, tag = "8")]
-        Completed(super::Completed),
+        Completed(super::ChatCompleted),
         /// Something that upstream sent and this version has no event for.
         #[prost(message, tag = "9")]
         Extra(super::ExtraDelta),
@@ -2466,7 +2474,7 @@ pub mod chat_with_context_response {
 }
 /// The answer began.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Started {
+pub struct ChatStarted {
     /// Upstream's id of the answer.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -2476,7 +2484,7 @@ pub struct Started {
     /// When upstream began.
     #[prost(message, optional, tag = "3")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Whether a broken stream can be taken up again with `request_id` and `resume_after`.
+    /// Whether a broken stream can be taken up again with `idempotency_key` and `resume_after`.
     #[prost(bool, tag = "4")]
     pub resumable: bool,
     /// Who speaks; `assistant` on all models known.
@@ -2517,6 +2525,11 @@ pub struct ToolCallDelta {
     /// A piece of the arguments' JSON text; the pieces of one call are joined in order.
     #[prost(string, tag = "5")]
     pub arguments_json: ::prost::alloc::string::String,
+    /// Upstream's members of the call that this version has no field for, such as a thought signature,
+    /// as the text of a JSON object. Members of several events of one call add up. Return them in
+    /// `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+    #[prost(string, tag = "6")]
+    pub extra_json: ::prost::alloc::string::String,
 }
 /// One choice is done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2536,7 +2549,7 @@ pub struct ChoiceFinished {
 }
 /// The answer is whole.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Completed {
+pub struct ChatCompleted {
     /// What the answer cost when it was made. Always set.
     #[prost(message, optional, tag = "1")]
     pub usage: ::core::option::Option<Usage>,
@@ -2569,7 +2582,7 @@ pub struct ExtraDelta {
     #[prost(string, tag = "2")]
     pub extra_json: ::prost::alloc::string::String,
 }
-/// What CompleteChatWithContext returns.
+/// Response message for CompleteChatWithContext.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CompleteChatWithContextResponse {
     /// Upstream's id of the answer.
@@ -2684,6 +2697,9 @@ pub mod context_service_client {
     use tonic::codegen::http::Uri;
     /// Contexts, and chats that start from them.
     ///
+    /// A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+    /// cached content, a file) by `name`, as Google's API has it. No message has both.
+    ///
     /// Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
     /// error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
     /// violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -2759,7 +2775,7 @@ pub mod context_service_client {
         }
         /// Makes a context from messages. Upstream charges for it from now until its binding lapses.
         ///
-        /// Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+        /// Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
         /// Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
         /// NOT_FOUND (no such model).
         pub async fn create_context(
@@ -2904,10 +2920,10 @@ pub mod context_service_client {
         ///
         /// `started` comes first and `completed` last, exactly once each, on every success; a stream
         /// without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-        /// others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+        /// others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
         /// Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-        /// FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-        /// `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+        /// ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+        /// `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
         /// (GENERATION_ABANDONED).
         pub async fn chat_with_context(
             &mut self,
@@ -3103,7 +3119,7 @@ pub enum ErrorReason {
     UpstreamFailedPrecondition = 26,
     /// Another call holds the session context. Calls on a session take turns.
     ///
-    /// Status FAILED_PRECONDITION; a retry can help.
+    /// Status ABORTED; a retry can help.
     ContextBusy = 27,
     /// Upstream refused its key.
     ///
@@ -3203,10 +3219,10 @@ pub enum ErrorReason {
     ///
     /// Status RESOURCE_EXHAUSTED; a retry can help.
     StoreFull = 51,
-    /// The `request_id` came with another request before.
+    /// The `idempotency_key` came with another request before.
     ///
     /// Status ALREADY_EXISTS; a retry does not help.
-    RequestIdReused = 52,
+    IdempotencyKeyReused = 52,
     /// What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
     /// among the server's.
     ///
@@ -3282,7 +3298,7 @@ impl ErrorReason {
             Self::UpstreamUnknown => "ERROR_REASON_UPSTREAM_UNKNOWN",
             Self::StoreUnavailable => "ERROR_REASON_STORE_UNAVAILABLE",
             Self::StoreFull => "ERROR_REASON_STORE_FULL",
-            Self::RequestIdReused => "ERROR_REASON_REQUEST_ID_REUSED",
+            Self::IdempotencyKeyReused => "ERROR_REASON_IDEMPOTENCY_KEY_REUSED",
             Self::ContentUnreadable => "ERROR_REASON_CONTENT_UNREADABLE",
             Self::GenerationAbandoned => "ERROR_REASON_GENERATION_ABANDONED",
         }
@@ -3360,7 +3376,7 @@ impl ErrorReason {
             "ERROR_REASON_UPSTREAM_UNKNOWN" => Some(Self::UpstreamUnknown),
             "ERROR_REASON_STORE_UNAVAILABLE" => Some(Self::StoreUnavailable),
             "ERROR_REASON_STORE_FULL" => Some(Self::StoreFull),
-            "ERROR_REASON_REQUEST_ID_REUSED" => Some(Self::RequestIdReused),
+            "ERROR_REASON_IDEMPOTENCY_KEY_REUSED" => Some(Self::IdempotencyKeyReused),
             "ERROR_REASON_CONTENT_UNREADABLE" => Some(Self::ContentUnreadable),
             "ERROR_REASON_GENERATION_ABANDONED" => Some(Self::GenerationAbandoned),
             _ => None,
@@ -3527,28 +3543,28 @@ pub struct UploadFileMetadata {
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
 }
-/// What UploadFile returns.
+/// Response message for UploadFile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UploadFileResponse {
     /// The file.
     #[prost(message, optional, tag = "1")]
     pub file: ::core::option::Option<File>,
 }
-/// What GetFile takes.
+/// Request message for GetFile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetFileRequest {
     /// Required. `files/…`, at most 512 characters.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
-/// What GetFile returns.
+/// Response message for GetFile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetFileResponse {
     /// The file.
     #[prost(message, optional, tag = "1")]
     pub file: ::core::option::Option<File>,
 }
-/// What ListFiles takes.
+/// Request message for ListFiles.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListFilesRequest {
     /// Optional. At most this many, at least 0; above 100 means 100. 0 means upstream's default.
@@ -3559,7 +3575,7 @@ pub struct ListFilesRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
-/// What ListFiles returns.
+/// Response message for ListFiles.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListFilesResponse {
     /// The files.
@@ -3569,14 +3585,14 @@ pub struct ListFilesResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-/// What DeleteFile takes.
+/// Request message for DeleteFile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteFileRequest {
     /// Required. `files/…`, at most 512 characters.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
-/// What DeleteFile returns.
+/// Response message for DeleteFile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteFileResponse {}
 /// Generated client implementations.
@@ -3771,7 +3787,7 @@ pub mod file_service_client {
         }
     }
 }
-/// What GenerateContent and StreamGenerateContent take.
+/// Request message for GenerateContent and StreamGenerateContent.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GenerateContentRequest {
     /// Required. The model, such as `gemini-2.5-flash`; `models/` in front is allowed, and so are
@@ -3822,15 +3838,15 @@ pub struct GenerateContentRequest {
     /// reader has gone, and for a while after it has ended (server's settings). A generation that
     /// failed before its first message is begun again. 1 to 128 characters. Without a store the call
     /// goes on and cannot be resumed.
-    /// Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+    /// Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
     /// (GENERATION_ABANDONED) where the server that made the answer died.
     #[prost(string, tag = "13")]
-    pub request_id: ::prost::alloc::string::String,
+    pub idempotency_key: ::prost::alloc::string::String,
     /// Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-    /// At least 0; needs `request_id`. 0 means from the start.
+    /// At least 0; needs `idempotency_key`. 0 means from the start.
     /// Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
-    #[prost(int64, tag = "14")]
-    pub resume_after: i64,
+    #[prost(int32, tag = "14")]
+    pub resume_after: i32,
     /// Optional. The service tier, on upstreams that have tiers. Empty means upstream's default.
     #[prost(string, tag = "15")]
     pub service_tier: ::prost::alloc::string::String,
@@ -3867,8 +3883,8 @@ pub struct GenerateContentResponse {
     #[prost(message, optional, tag = "6")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     /// The message's place in its generation, from 1, without gaps. 0 on a unary answer.
-    #[prost(int64, tag = "7")]
-    pub sequence: i64,
+    #[prost(int32, tag = "7")]
+    pub sequence: i32,
     /// What the response cache did. On the last message of a stream and on a unary answer.
     #[prost(message, optional, tag = "8")]
     pub response_cache: ::core::option::Option<ResponseCacheOutcome>,
@@ -3887,7 +3903,7 @@ pub struct GenerateContentResponse {
     #[prost(string, tag = "12")]
     pub extra_json: ::prost::alloc::string::String,
 }
-/// What CountTokens takes. Exactly one of `contents` and `generate_content_request`.
+/// Request message for CountTokens. Exactly one of `contents` and `generate_content_request`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CountTokensRequest {
     /// Required. The model, as GenerateContentRequest has it.
@@ -3897,12 +3913,12 @@ pub struct CountTokensRequest {
     #[prost(message, repeated, tag = "2")]
     pub contents: ::prost::alloc::vec::Vec<Content>,
     /// The whole request that would be sent, its cached content, instruction and tools counted.
-    /// Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+    /// Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
     /// `response_cache` and `customer` mean nothing here.
     #[prost(message, optional, tag = "3")]
     pub generate_content_request: ::core::option::Option<GenerateContentRequest>,
 }
-/// What CountTokens returns.
+/// Response message for CountTokens.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CountTokensResponse {
     /// Tokens of the prompt, cached ones included.
@@ -4039,8 +4055,8 @@ pub mod gemini_service_client {
         ///
         /// The last message carries `billed_usage`; a stream without it failed, and its status says how.
         /// Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-        /// resumed (`request_id`).
-        /// Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+        /// resumed (`idempotency_key`).
+        /// Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
         /// ABORTED (GENERATION_ABANDONED).
         pub async fn stream_generate_content(
             &mut self,
@@ -4100,34 +4116,44 @@ pub mod gemini_service_client {
         }
     }
 }
-/// What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted.
+/// Request message for DeleteCachedResponses.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCachedResponsesRequest {
-    /// The answer with this key, as `ResponseCacheOutcome.key` says it.
-    #[prost(string, tag = "1")]
-    pub key: ::prost::alloc::string::String,
-    /// The answers that were made for this customer: `customer.identifier` of the requests, with
-    /// `by_customer` or without.
-    #[prost(string, tag = "2")]
-    pub customer_identifier: ::prost::alloc::string::String,
-    /// The answers that start from this context, and those from contexts of the same content.
-    #[prost(string, tag = "3")]
-    pub context_id: ::prost::alloc::string::String,
-    /// All answers of the tenant.
-    #[prost(bool, tag = "4")]
-    pub all: bool,
+    /// Required. The answers to delete.
+    #[prost(oneof = "delete_cached_responses_request::Target", tags = "1, 2, 3, 4")]
+    pub target: ::core::option::Option<delete_cached_responses_request::Target>,
 }
-/// What DeleteCachedResponses returns.
+/// Nested message and enum types in `DeleteCachedResponsesRequest`.
+pub mod delete_cached_responses_request {
+    /// Required. The answers to delete.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        /// The answer with this key, `ResponseCacheOutcome.key`.
+        #[prost(string, tag = "1")]
+        Key(::prost::alloc::string::String),
+        /// The answers that were made for this customer: `customer.identifier` of the requests, with
+        /// `by_customer` or without.
+        #[prost(string, tag = "2")]
+        CustomerIdentifier(::prost::alloc::string::String),
+        /// The answers that start from this context, and those from contexts of the same content.
+        #[prost(string, tag = "3")]
+        ContextId(::prost::alloc::string::String),
+        /// All answers of the tenant. Must be true.
+        #[prost(bool, tag = "4")]
+        All(bool),
+    }
+}
+/// Response message for DeleteCachedResponses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCachedResponsesResponse {
     /// How many answers there were.
     #[prost(int64, tag = "1")]
     pub deleted_count: i64,
 }
-/// What GetResponseCacheStatistics takes.
+/// Request message for GetResponseCacheStatistics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetResponseCacheStatisticsRequest {}
-/// What GetResponseCacheStatistics returns.
+/// Response message for GetResponseCacheStatistics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetResponseCacheStatisticsResponse {
     /// The statistics.
@@ -4167,10 +4193,10 @@ pub struct ResponseCacheStatistics {
     pub corrupt_count: i64,
     /// Prompt tokens that hits and joined calls did not pay for.
     #[prost(int64, tag = "10")]
-    pub saved_prompt_token_count: i64,
+    pub saved_prompt_tokens: i64,
     /// Tokens of answers that hits and joined calls did not pay for, reasoning included.
     #[prost(int64, tag = "11")]
-    pub saved_completion_token_count: i64,
+    pub saved_completion_tokens: i64,
 }
 /// Generated client implementations.
 pub mod response_cache_service_client {
@@ -4259,7 +4285,7 @@ pub mod response_cache_service_client {
         }
         /// Deletes answers of the caller's tenant. One that is being made while they are deleted may be
         /// kept afterwards.
-        /// Errors: INVALID_ARGUMENT (not exactly one field says which).
+        /// Errors: INVALID_ARGUMENT (no target, or an empty one).
         pub async fn delete_cached_responses(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteCachedResponsesRequest>,

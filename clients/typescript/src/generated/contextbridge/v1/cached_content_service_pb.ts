@@ -17,7 +17,7 @@ export const file_contextbridge_v1_cached_content_service: GenFile = /*@__PURE__
   fileDesc("Ci1jb250ZXh0YnJpZGdlL3YxL2NhY2hlZF9jb250ZW50X3NlcnZpY2UucHJvdG8SEGNvbnRleHRicmlkZ2UudjEiggEKGkNyZWF0ZUNhY2hlZENvbnRlbnRSZXF1ZXN0EjcKDmNhY2hlZF9jb250ZW50GAEgASgLMh8uY29udGV4dGJyaWRnZS52MS5DYWNoZWRDb250ZW50EisKCmV4dHJhX2JvZHkYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlYKG0NyZWF0ZUNhY2hlZENvbnRlbnRSZXNwb25zZRI3Cg5jYWNoZWRfY29udGVudBgBIAEoCzIfLmNvbnRleHRicmlkZ2UudjEuQ2FjaGVkQ29udGVudCInChdHZXRDYWNoZWRDb250ZW50UmVxdWVzdBIMCgRuYW1lGAEgASgJIlMKGEdldENhY2hlZENvbnRlbnRSZXNwb25zZRI3Cg5jYWNoZWRfY29udGVudBgBIAEoCzIfLmNvbnRleHRicmlkZ2UudjEuQ2FjaGVkQ29udGVudCJCChlMaXN0Q2FjaGVkQ29udGVudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIm8KGkxpc3RDYWNoZWRDb250ZW50c1Jlc3BvbnNlEjgKD2NhY2hlZF9jb250ZW50cxgBIAMoCzIfLmNvbnRleHRicmlkZ2UudjEuQ2FjaGVkQ29udGVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkihgEKGlVwZGF0ZUNhY2hlZENvbnRlbnRSZXF1ZXN0EjcKDmNhY2hlZF9jb250ZW50GAEgASgLMh8uY29udGV4dGJyaWRnZS52MS5DYWNoZWRDb250ZW50Ei8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJWChtVcGRhdGVDYWNoZWRDb250ZW50UmVzcG9uc2USNwoOY2FjaGVkX2NvbnRlbnQYASABKAsyHy5jb250ZXh0YnJpZGdlLnYxLkNhY2hlZENvbnRlbnQiKgoaRGVsZXRlQ2FjaGVkQ29udGVudFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIdChtEZWxldGVDYWNoZWRDb250ZW50UmVzcG9uc2UyzgQKFENhY2hlZENvbnRlbnRTZXJ2aWNlEnIKE0NyZWF0ZUNhY2hlZENvbnRlbnQSLC5jb250ZXh0YnJpZGdlLnYxLkNyZWF0ZUNhY2hlZENvbnRlbnRSZXF1ZXN0Gi0uY29udGV4dGJyaWRnZS52MS5DcmVhdGVDYWNoZWRDb250ZW50UmVzcG9uc2USaQoQR2V0Q2FjaGVkQ29udGVudBIpLmNvbnRleHRicmlkZ2UudjEuR2V0Q2FjaGVkQ29udGVudFJlcXVlc3QaKi5jb250ZXh0YnJpZGdlLnYxLkdldENhY2hlZENvbnRlbnRSZXNwb25zZRJvChJMaXN0Q2FjaGVkQ29udGVudHMSKy5jb250ZXh0YnJpZGdlLnYxLkxpc3RDYWNoZWRDb250ZW50c1JlcXVlc3QaLC5jb250ZXh0YnJpZGdlLnYxLkxpc3RDYWNoZWRDb250ZW50c1Jlc3BvbnNlEnIKE1VwZGF0ZUNhY2hlZENvbnRlbnQSLC5jb250ZXh0YnJpZGdlLnYxLlVwZGF0ZUNhY2hlZENvbnRlbnRSZXF1ZXN0Gi0uY29udGV4dGJyaWRnZS52MS5VcGRhdGVDYWNoZWRDb250ZW50UmVzcG9uc2UScgoTRGVsZXRlQ2FjaGVkQ29udGVudBIsLmNvbnRleHRicmlkZ2UudjEuRGVsZXRlQ2FjaGVkQ29udGVudFJlcXVlc3QaLS5jb250ZXh0YnJpZGdlLnYxLkRlbGV0ZUNhY2hlZENvbnRlbnRSZXNwb25zZUJqChRkZXYuY29udGV4dGJyaWRnZS52MUIZQ2FjaGVkQ29udGVudFNlcnZpY2VQcm90b1ABWjVjb250ZXh0YnJpZGdlLmRldi9nby9jb250ZXh0YnJpZGdlL3YxO2NvbnRleHRicmlkZ2V2MWIGcHJvdG8z", [file_contextbridge_v1_cached_content, file_google_protobuf_field_mask, file_google_protobuf_struct]);
 
 /**
- * What CreateCachedContent takes.
+ * Request message for CreateCachedContent.
  *
  * @generated from message contextbridge.v1.CreateCachedContentRequest
  */
@@ -47,7 +47,7 @@ export const CreateCachedContentRequestSchema: GenMessage<CreateCachedContentReq
   messageDesc(file_contextbridge_v1_cached_content_service, 0);
 
 /**
- * What CreateCachedContent returns.
+ * Response message for CreateCachedContent.
  *
  * @generated from message contextbridge.v1.CreateCachedContentResponse
  */
@@ -68,7 +68,7 @@ export const CreateCachedContentResponseSchema: GenMessage<CreateCachedContentRe
   messageDesc(file_contextbridge_v1_cached_content_service, 1);
 
 /**
- * What GetCachedContent takes.
+ * Request message for GetCachedContent.
  *
  * @generated from message contextbridge.v1.GetCachedContentRequest
  */
@@ -89,7 +89,7 @@ export const GetCachedContentRequestSchema: GenMessage<GetCachedContentRequest> 
   messageDesc(file_contextbridge_v1_cached_content_service, 2);
 
 /**
- * What GetCachedContent returns.
+ * Response message for GetCachedContent.
  *
  * @generated from message contextbridge.v1.GetCachedContentResponse
  */
@@ -110,7 +110,7 @@ export const GetCachedContentResponseSchema: GenMessage<GetCachedContentResponse
   messageDesc(file_contextbridge_v1_cached_content_service, 3);
 
 /**
- * What ListCachedContents takes.
+ * Request message for ListCachedContents.
  *
  * @generated from message contextbridge.v1.ListCachedContentsRequest
  */
@@ -139,7 +139,7 @@ export const ListCachedContentsRequestSchema: GenMessage<ListCachedContentsReque
   messageDesc(file_contextbridge_v1_cached_content_service, 4);
 
 /**
- * What ListCachedContents returns.
+ * Response message for ListCachedContents.
  *
  * @generated from message contextbridge.v1.ListCachedContentsResponse
  */
@@ -167,7 +167,7 @@ export const ListCachedContentsResponseSchema: GenMessage<ListCachedContentsResp
   messageDesc(file_contextbridge_v1_cached_content_service, 5);
 
 /**
- * What UpdateCachedContent takes.
+ * Request message for UpdateCachedContent.
  *
  * @generated from message contextbridge.v1.UpdateCachedContentRequest
  */
@@ -195,7 +195,7 @@ export const UpdateCachedContentRequestSchema: GenMessage<UpdateCachedContentReq
   messageDesc(file_contextbridge_v1_cached_content_service, 6);
 
 /**
- * What UpdateCachedContent returns.
+ * Response message for UpdateCachedContent.
  *
  * @generated from message contextbridge.v1.UpdateCachedContentResponse
  */
@@ -216,7 +216,7 @@ export const UpdateCachedContentResponseSchema: GenMessage<UpdateCachedContentRe
   messageDesc(file_contextbridge_v1_cached_content_service, 7);
 
 /**
- * What DeleteCachedContent takes.
+ * Request message for DeleteCachedContent.
  *
  * @generated from message contextbridge.v1.DeleteCachedContentRequest
  */
@@ -237,7 +237,7 @@ export const DeleteCachedContentRequestSchema: GenMessage<DeleteCachedContentReq
   messageDesc(file_contextbridge_v1_cached_content_service, 8);
 
 /**
- * What DeleteCachedContent returns.
+ * Response message for DeleteCachedContent.
  *
  * @generated from message contextbridge.v1.DeleteCachedContentResponse
  */

@@ -20,10 +20,10 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file contextbridge/v1/context_service.proto.
  */
 export const file_contextbridge_v1_context_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZjb250ZXh0YnJpZGdlL3YxL2NvbnRleHRfc2VydmljZS5wcm90bxIQY29udGV4dGJyaWRnZS52MSL6AwoUQ3JlYXRlQ29udGV4dFJlcXVlc3QSDQoFbW9kZWwYASABKAkSLwoIbWVzc2FnZXMYAiADKAsyHS5jb250ZXh0YnJpZGdlLnYxLkNoYXRNZXNzYWdlEiYKA3R0bBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoEbW9kZRgFIAEoDjIdLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dE1vZGUSQQoTdHJ1bmNhdGlvbl9zdHJhdGVneRgGIAEoCzIkLmNvbnRleHRicmlkZ2UudjEuVHJ1bmNhdGlvblN0cmF0ZWd5EhQKDGRpc3BsYXlfbmFtZRgHIAEoCRISCgpyZXF1ZXN0X2lkGAggASgJEiYKBXJldXNlGAkgASgOMhcuY29udGV4dGJyaWRnZS52MS5SZXVzZRIsCghyZWNvdmVyeRgKIAEoDjIaLmNvbnRleHRicmlkZ2UudjEuUmVjb3ZlcnkSLAoJcmV0ZW50aW9uGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCmV4dHJhX2JvZHkYDCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0InsKFUNyZWF0ZUNvbnRleHRSZXNwb25zZRIqCgdjb250ZXh0GAEgASgLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZXh0EiYKBXVzYWdlGAIgASgLMhcuY29udGV4dGJyaWRnZS52MS5Vc2FnZRIOCgZyZXVzZWQYAyABKAgiHwoRR2V0Q29udGV4dFJlcXVlc3QSCgoCaWQYASABKAkiQAoSR2V0Q29udGV4dFJlc3BvbnNlEioKB2NvbnRleHQYASABKAsyGS5jb250ZXh0YnJpZGdlLnYxLkNvbnRleHQiegoTTGlzdENvbnRleHRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRINCgVtb2RlbBgDIAEoCRItCgVzdGF0ZRgEIAEoDjIeLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dFN0YXRlIlwKFExpc3RDb250ZXh0c1Jlc3BvbnNlEisKCGNvbnRleHRzGAEgAygLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZXh0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLwAQoUVXBkYXRlQ29udGV4dFJlcXVlc3QSCgoCaWQYASABKAkSJgoDdHRsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCglyZXRlbnRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMZGlzcGxheV9uYW1lGAUgASgJEi8KC3VwZGF0ZV9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJDChVVcGRhdGVDb250ZXh0UmVzcG9uc2USKgoHY29udGV4dBgBIAEoCzIZLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dCIiChREZWxldGVDb250ZXh0UmVxdWVzdBIKCgJpZBgBIAEoCSIXChVEZWxldGVDb250ZXh0UmVzcG9uc2Ui6AgKFkNoYXRXaXRoQ29udGV4dFJlcXVlc3QSEgoKY29udGV4dF9pZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIvCghtZXNzYWdlcxgDIAMoCzIdLmNvbnRleHRicmlkZ2UudjEuQ2hhdE1lc3NhZ2USGAoLdGVtcGVyYXR1cmUYBCABKAFIAIgBARISCgV0b3BfcBgFIAEoAUgBiAEBEg4KAW4YBiABKAVIAogBARIMCgRzdG9wGAcgAygJEhcKCm1heF90b2tlbnMYCCABKAVIA4gBARIdChBwcmVzZW5jZV9wZW5hbHR5GAkgASgBSASIAQESHgoRZnJlcXVlbmN5X3BlbmFsdHkYCiABKAFIBYgBARIRCgRzZWVkGAsgASgDSAaIAQESKQoFdG9vbHMYDCADKAsyGi5jb250ZXh0YnJpZGdlLnYxLkNoYXRUb29sEjUKC3Rvb2xfY2hvaWNlGA0gASgLMiAuY29udGV4dGJyaWRnZS52MS5DaGF0VG9vbENob2ljZRIcChRyZXNwb25zZV9mb3JtYXRfanNvbhgOIAEoCRIVCghsb2dwcm9icxgPIAEoCEgHiAEBEhkKDHRvcF9sb2dwcm9icxgQIAEoBUgIiAEBEksKCmxvZ2l0X2JpYXMYESADKAsyNy5jb250ZXh0YnJpZGdlLnYxLkNoYXRXaXRoQ29udGV4dFJlcXVlc3QuTG9naXRCaWFzRW50cnkSDAoEdXNlchgSIAEoCRIrCgpleHRyYV9ib2R5GBMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI9Cg5yZXNwb25zZV9jYWNoZRgUIAEoCzIlLmNvbnRleHRicmlkZ2UudjEuUmVzcG9uc2VDYWNoZVBvbGljeRIsCghjdXN0b21lchgVIAEoCzIaLmNvbnRleHRicmlkZ2UudjEuQ3VzdG9tZXISEgoKcmVxdWVzdF9pZBgWIAEoCRIUCgxyZXN1bWVfYWZ0ZXIYFyABKAMSHwoScmVwZXRpdGlvbl9wZW5hbHR5GBggASgBSAmIAQESFAoMc2VydmljZV90aWVyGBkgASgJEiAKE3BhcmFsbGVsX3Rvb2xfY2FsbHMYGiABKAhICogBARI3Cg1mdW5jdGlvbl9jYWxsGBsgASgLMiAuY29udGV4dGJyaWRnZS52MS5DaGF0VG9vbENob2ljZRowCg5Mb2dpdEJpYXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3BCBAoCX25CDQoLX21heF90b2tlbnNCEwoRX3ByZXNlbmNlX3BlbmFsdHlCFAoSX2ZyZXF1ZW5jeV9wZW5hbHR5QgcKBV9zZWVkQgsKCV9sb2dwcm9ic0IPCg1fdG9wX2xvZ3Byb2JzQhUKE19yZXBldGl0aW9uX3BlbmFsdHlCFgoUX3BhcmFsbGVsX3Rvb2xfY2FsbHMiyAMKF0NoYXRXaXRoQ29udGV4dFJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgDEiwKB3N0YXJ0ZWQYAiABKAsyGS5jb250ZXh0YnJpZGdlLnYxLlN0YXJ0ZWRIABIuCgdjb250ZW50GAMgASgLMhsuY29udGV4dGJyaWRnZS52MS5UZXh0RGVsdGFIABIwCglyZWFzb25pbmcYBCABKAsyGy5jb250ZXh0YnJpZGdlLnYxLlRleHREZWx0YUgAEi4KB3JlZnVzYWwYBSABKAsyGy5jb250ZXh0YnJpZGdlLnYxLlRleHREZWx0YUgAEjQKCXRvb2xfY2FsbBgGIAEoCzIfLmNvbnRleHRicmlkZ2UudjEuVG9vbENhbGxEZWx0YUgAEjsKD2Nob2ljZV9maW5pc2hlZBgHIAEoCzIgLmNvbnRleHRicmlkZ2UudjEuQ2hvaWNlRmluaXNoZWRIABIwCgljb21wbGV0ZWQYCCABKAsyGy5jb250ZXh0YnJpZGdlLnYxLkNvbXBsZXRlZEgAEi0KBWV4dHJhGAkgASgLMhwuY29udGV4dGJyaWRnZS52MS5FeHRyYURlbHRhSABCBwoFZXZlbnQikgEKB1N0YXJ0ZWQSCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXJlc3VtYWJsZRgEIAEoCBIMCgRyb2xlGAUgASgJEhoKEnN5c3RlbV9maW5nZXJwcmludBgGIAEoCSJaCglUZXh0RGVsdGESDQoFaW5kZXgYASABKAUSDAoEdGV4dBgCIAEoCRIwCghsb2dwcm9icxgDIAMoCzIeLmNvbnRleHRicmlkZ2UudjEuVG9rZW5Mb2dwcm9iImQKDVRvb2xDYWxsRGVsdGESDQoFaW5kZXgYASABKAUSEgoKY2FsbF9pbmRleBgCIAEoBRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhYKDmFyZ3VtZW50c19qc29uGAUgASgJIo4BCg5DaG9pY2VGaW5pc2hlZBINCgVpbmRleBgBIAEoBRI1Cg1maW5pc2hfcmVhc29uGAIgASgOMh4uY29udGV4dGJyaWRnZS52MS5GaW5pc2hSZWFzb24SGQoRZmluaXNoX3JlYXNvbl9yYXcYAyABKAkSGwoTbW9kZXJhdGlvbl9oaXRfdHlwZRgEIAEoCSL/AQoJQ29tcGxldGVkEiYKBXVzYWdlGAEgASgLMhcuY29udGV4dGJyaWRnZS52MS5Vc2FnZRI+Cg5yZXNwb25zZV9jYWNoZRgCIAEoCzImLmNvbnRleHRicmlkZ2UudjEuUmVzcG9uc2VDYWNoZU91dGNvbWUSLQoMYmlsbGVkX3VzYWdlGAMgASgLMhcuY29udGV4dGJyaWRnZS52MS5Vc2FnZRIxCgdjb250ZXh0GAQgASgLMiAuY29udGV4dGJyaWRnZS52MS5Db250ZXh0T3V0Y29tZRIUCgxzZXJ2aWNlX3RpZXIYBSABKAkSEgoKZXh0cmFfanNvbhgGIAEoCSIvCgpFeHRyYURlbHRhEg0KBWluZGV4GAEgASgFEhIKCmV4dHJhX2pzb24YAiABKAkirAMKH0NvbXBsZXRlQ2hhdFdpdGhDb250ZXh0UmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KB2Nob2ljZXMYBCADKAsyHC5jb250ZXh0YnJpZGdlLnYxLkNoYXRDaG9pY2USJgoFdXNhZ2UYBSABKAsyFy5jb250ZXh0YnJpZGdlLnYxLlVzYWdlEj4KDnJlc3BvbnNlX2NhY2hlGAYgASgLMiYuY29udGV4dGJyaWRnZS52MS5SZXNwb25zZUNhY2hlT3V0Y29tZRItCgxiaWxsZWRfdXNhZ2UYByABKAsyFy5jb250ZXh0YnJpZGdlLnYxLlVzYWdlEjEKB2NvbnRleHQYCCABKAsyIC5jb250ZXh0YnJpZGdlLnYxLkNvbnRleHRPdXRjb21lEhQKDHNlcnZpY2VfdGllchgJIAEoCRIaChJzeXN0ZW1fZmluZ2VycHJpbnQYCiABKAkSEgoKZXh0cmFfanNvbhgLIAEoCSK6AgoKQ2hhdENob2ljZRINCgVpbmRleBgBIAEoBRIuCgdtZXNzYWdlGAIgASgLMh0uY29udGV4dGJyaWRnZS52MS5DaGF0TWVzc2FnZRI1Cg1maW5pc2hfcmVhc29uGAMgASgOMh4uY29udGV4dGJyaWRnZS52MS5GaW5pc2hSZWFzb24SGQoRZmluaXNoX3JlYXNvbl9yYXcYBCABKAkSMAoIbG9ncHJvYnMYBSADKAsyHi5jb250ZXh0YnJpZGdlLnYxLlRva2VuTG9ncHJvYhI4ChByZWZ1c2FsX2xvZ3Byb2JzGAYgAygLMh4uY29udGV4dGJyaWRnZS52MS5Ub2tlbkxvZ3Byb2ISGwoTbW9kZXJhdGlvbl9oaXRfdHlwZRgHIAEoCRISCgpleHRyYV9qc29uGAggASgJKkQKBVJldXNlEhUKEVJFVVNFX1VOU1BFQ0lGSUVEEAASDwoLUkVVU0VfTkVWRVIQARITCg9SRVVTRV9JREVOVElDQUwQAjLQBQoOQ29udGV4dFNlcnZpY2USYAoNQ3JlYXRlQ29udGV4dBImLmNvbnRleHRicmlkZ2UudjEuQ3JlYXRlQ29udGV4dFJlcXVlc3QaJy5jb250ZXh0YnJpZGdlLnYxLkNyZWF0ZUNvbnRleHRSZXNwb25zZRJXCgpHZXRDb250ZXh0EiMuY29udGV4dGJyaWRnZS52MS5HZXRDb250ZXh0UmVxdWVzdBokLmNvbnRleHRicmlkZ2UudjEuR2V0Q29udGV4dFJlc3BvbnNlEl0KDExpc3RDb250ZXh0cxIlLmNvbnRleHRicmlkZ2UudjEuTGlzdENvbnRleHRzUmVxdWVzdBomLmNvbnRleHRicmlkZ2UudjEuTGlzdENvbnRleHRzUmVzcG9uc2USYAoNVXBkYXRlQ29udGV4dBImLmNvbnRleHRicmlkZ2UudjEuVXBkYXRlQ29udGV4dFJlcXVlc3QaJy5jb250ZXh0YnJpZGdlLnYxLlVwZGF0ZUNvbnRleHRSZXNwb25zZRJgCg1EZWxldGVDb250ZXh0EiYuY29udGV4dGJyaWRnZS52MS5EZWxldGVDb250ZXh0UmVxdWVzdBonLmNvbnRleHRicmlkZ2UudjEuRGVsZXRlQ29udGV4dFJlc3BvbnNlEmgKD0NoYXRXaXRoQ29udGV4dBIoLmNvbnRleHRicmlkZ2UudjEuQ2hhdFdpdGhDb250ZXh0UmVxdWVzdBopLmNvbnRleHRicmlkZ2UudjEuQ2hhdFdpdGhDb250ZXh0UmVzcG9uc2UwARJ2ChdDb21wbGV0ZUNoYXRXaXRoQ29udGV4dBIoLmNvbnRleHRicmlkZ2UudjEuQ2hhdFdpdGhDb250ZXh0UmVxdWVzdBoxLmNvbnRleHRicmlkZ2UudjEuQ29tcGxldGVDaGF0V2l0aENvbnRleHRSZXNwb25zZUJkChRkZXYuY29udGV4dGJyaWRnZS52MUITQ29udGV4dFNlcnZpY2VQcm90b1ABWjVjb250ZXh0YnJpZGdlLmRldi9nby9jb250ZXh0YnJpZGdlL3YxO2NvbnRleHRicmlkZ2V2MWIGcHJvdG8z", [file_contextbridge_v1_chat, file_contextbridge_v1_context, file_contextbridge_v1_response_cache, file_contextbridge_v1_usage, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiZjb250ZXh0YnJpZGdlL3YxL2NvbnRleHRfc2VydmljZS5wcm90bxIQY29udGV4dGJyaWRnZS52MSL/AwoUQ3JlYXRlQ29udGV4dFJlcXVlc3QSDQoFbW9kZWwYASABKAkSLwoIbWVzc2FnZXMYAiADKAsyHS5jb250ZXh0YnJpZGdlLnYxLkNoYXRNZXNzYWdlEiYKA3R0bBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoEbW9kZRgFIAEoDjIdLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dE1vZGUSQQoTdHJ1bmNhdGlvbl9zdHJhdGVneRgGIAEoCzIkLmNvbnRleHRicmlkZ2UudjEuVHJ1bmNhdGlvblN0cmF0ZWd5EhQKDGRpc3BsYXlfbmFtZRgHIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCCABKAkSJgoFcmV1c2UYCSABKA4yFy5jb250ZXh0YnJpZGdlLnYxLlJldXNlEiwKCHJlY292ZXJ5GAogASgOMhouY29udGV4dGJyaWRnZS52MS5SZWNvdmVyeRIsCglyZXRlbnRpb24YCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoKZXh0cmFfYm9keRgMIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiewoVQ3JlYXRlQ29udGV4dFJlc3BvbnNlEioKB2NvbnRleHQYASABKAsyGS5jb250ZXh0YnJpZGdlLnYxLkNvbnRleHQSJgoFdXNhZ2UYAiABKAsyFy5jb250ZXh0YnJpZGdlLnYxLlVzYWdlEg4KBnJldXNlZBgDIAEoCCIfChFHZXRDb250ZXh0UmVxdWVzdBIKCgJpZBgBIAEoCSJAChJHZXRDb250ZXh0UmVzcG9uc2USKgoHY29udGV4dBgBIAEoCzIZLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dCJ6ChNMaXN0Q29udGV4dHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBW1vZGVsGAMgASgJEi0KBXN0YXRlGAQgASgOMh4uY29udGV4dGJyaWRnZS52MS5Db250ZXh0U3RhdGUiXAoUTGlzdENvbnRleHRzUmVzcG9uc2USKwoIY29udGV4dHMYASADKAsyGS5jb250ZXh0YnJpZGdlLnYxLkNvbnRleHQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIvABChRVcGRhdGVDb250ZXh0UmVxdWVzdBIKCgJpZBgBIAEoCRImCgN0dGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxkaXNwbGF5X25hbWUYBSABKAkSLwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkMKFVVwZGF0ZUNvbnRleHRSZXNwb25zZRIqCgdjb250ZXh0GAEgASgLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZXh0IiIKFERlbGV0ZUNvbnRleHRSZXF1ZXN0EgoKAmlkGAEgASgJIhcKFURlbGV0ZUNvbnRleHRSZXNwb25zZSLtCAoWQ2hhdFdpdGhDb250ZXh0UmVxdWVzdBISCgpjb250ZXh0X2lkGAEgASgJEg0KBW1vZGVsGAIgASgJEi8KCG1lc3NhZ2VzGAMgAygLMh0uY29udGV4dGJyaWRnZS52MS5DaGF0TWVzc2FnZRIYCgt0ZW1wZXJhdHVyZRgEIAEoAUgAiAEBEhIKBXRvcF9wGAUgASgBSAGIAQESDgoBbhgGIAEoBUgCiAEBEgwKBHN0b3AYByADKAkSFwoKbWF4X3Rva2VucxgIIAEoBUgDiAEBEh0KEHByZXNlbmNlX3BlbmFsdHkYCSABKAFIBIgBARIeChFmcmVxdWVuY3lfcGVuYWx0eRgKIAEoAUgFiAEBEhEKBHNlZWQYCyABKANIBogBARIpCgV0b29scxgMIAMoCzIaLmNvbnRleHRicmlkZ2UudjEuQ2hhdFRvb2wSNQoLdG9vbF9jaG9pY2UYDSABKAsyIC5jb250ZXh0YnJpZGdlLnYxLkNoYXRUb29sQ2hvaWNlEhwKFHJlc3BvbnNlX2Zvcm1hdF9qc29uGA4gASgJEhUKCGxvZ3Byb2JzGA8gASgISAeIAQESGQoMdG9wX2xvZ3Byb2JzGBAgASgFSAiIAQESSwoKbG9naXRfYmlhcxgRIAMoCzI3LmNvbnRleHRicmlkZ2UudjEuQ2hhdFdpdGhDb250ZXh0UmVxdWVzdC5Mb2dpdEJpYXNFbnRyeRIMCgR1c2VyGBIgASgJEisKCmV4dHJhX2JvZHkYEyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ej0KDnJlc3BvbnNlX2NhY2hlGBQgASgLMiUuY29udGV4dGJyaWRnZS52MS5SZXNwb25zZUNhY2hlUG9saWN5EiwKCGN1c3RvbWVyGBUgASgLMhouY29udGV4dGJyaWRnZS52MS5DdXN0b21lchIXCg9pZGVtcG90ZW5jeV9rZXkYFiABKAkSFAoMcmVzdW1lX2FmdGVyGBcgASgFEh8KEnJlcGV0aXRpb25fcGVuYWx0eRgYIAEoAUgJiAEBEhQKDHNlcnZpY2VfdGllchgZIAEoCRIgChNwYXJhbGxlbF90b29sX2NhbGxzGBogASgISAqIAQESNwoNZnVuY3Rpb25fY2FsbBgbIAEoCzIgLmNvbnRleHRicmlkZ2UudjEuQ2hhdFRvb2xDaG9pY2UaMAoOTG9naXRCaWFzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4AUIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQgQKAl9uQg0KC19tYXhfdG9rZW5zQhMKEV9wcmVzZW5jZV9wZW5hbHR5QhQKEl9mcmVxdWVuY3lfcGVuYWx0eUIHCgVfc2VlZEILCglfbG9ncHJvYnNCDwoNX3RvcF9sb2dwcm9ic0IVChNfcmVwZXRpdGlvbl9wZW5hbHR5QhYKFF9wYXJhbGxlbF90b29sX2NhbGxzItADChdDaGF0V2l0aENvbnRleHRSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBRIwCgdzdGFydGVkGAIgASgLMh0uY29udGV4dGJyaWRnZS52MS5DaGF0U3RhcnRlZEgAEi4KB2NvbnRlbnQYAyABKAsyGy5jb250ZXh0YnJpZGdlLnYxLlRleHREZWx0YUgAEjAKCXJlYXNvbmluZxgEIAEoCzIbLmNvbnRleHRicmlkZ2UudjEuVGV4dERlbHRhSAASLgoHcmVmdXNhbBgFIAEoCzIbLmNvbnRleHRicmlkZ2UudjEuVGV4dERlbHRhSAASNAoJdG9vbF9jYWxsGAYgASgLMh8uY29udGV4dGJyaWRnZS52MS5Ub29sQ2FsbERlbHRhSAASOwoPY2hvaWNlX2ZpbmlzaGVkGAcgASgLMiAuY29udGV4dGJyaWRnZS52MS5DaG9pY2VGaW5pc2hlZEgAEjQKCWNvbXBsZXRlZBgIIAEoCzIfLmNvbnRleHRicmlkZ2UudjEuQ2hhdENvbXBsZXRlZEgAEi0KBWV4dHJhGAkgASgLMhwuY29udGV4dGJyaWRnZS52MS5FeHRyYURlbHRhSABCBwoFZXZlbnQilgEKC0NoYXRTdGFydGVkEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglyZXN1bWFibGUYBCABKAgSDAoEcm9sZRgFIAEoCRIaChJzeXN0ZW1fZmluZ2VycHJpbnQYBiABKAkiWgoJVGV4dERlbHRhEg0KBWluZGV4GAEgASgFEgwKBHRleHQYAiABKAkSMAoIbG9ncHJvYnMYAyADKAsyHi5jb250ZXh0YnJpZGdlLnYxLlRva2VuTG9ncHJvYiJ4Cg1Ub29sQ2FsbERlbHRhEg0KBWluZGV4GAEgASgFEhIKCmNhbGxfaW5kZXgYAiABKAUSCgoCaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIWCg5hcmd1bWVudHNfanNvbhgFIAEoCRISCgpleHRyYV9qc29uGAYgASgJIo4BCg5DaG9pY2VGaW5pc2hlZBINCgVpbmRleBgBIAEoBRI1Cg1maW5pc2hfcmVhc29uGAIgASgOMh4uY29udGV4dGJyaWRnZS52MS5GaW5pc2hSZWFzb24SGQoRZmluaXNoX3JlYXNvbl9yYXcYAyABKAkSGwoTbW9kZXJhdGlvbl9oaXRfdHlwZRgEIAEoCSKDAgoNQ2hhdENvbXBsZXRlZBImCgV1c2FnZRgBIAEoCzIXLmNvbnRleHRicmlkZ2UudjEuVXNhZ2USPgoOcmVzcG9uc2VfY2FjaGUYAiABKAsyJi5jb250ZXh0YnJpZGdlLnYxLlJlc3BvbnNlQ2FjaGVPdXRjb21lEi0KDGJpbGxlZF91c2FnZRgDIAEoCzIXLmNvbnRleHRicmlkZ2UudjEuVXNhZ2USMQoHY29udGV4dBgEIAEoCzIgLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dE91dGNvbWUSFAoMc2VydmljZV90aWVyGAUgASgJEhIKCmV4dHJhX2pzb24YBiABKAkiLwoKRXh0cmFEZWx0YRINCgVpbmRleBgBIAEoBRISCgpleHRyYV9qc29uGAIgASgJIqwDCh9Db21wbGV0ZUNoYXRXaXRoQ29udGV4dFJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgdjaG9pY2VzGAQgAygLMhwuY29udGV4dGJyaWRnZS52MS5DaGF0Q2hvaWNlEiYKBXVzYWdlGAUgASgLMhcuY29udGV4dGJyaWRnZS52MS5Vc2FnZRI+Cg5yZXNwb25zZV9jYWNoZRgGIAEoCzImLmNvbnRleHRicmlkZ2UudjEuUmVzcG9uc2VDYWNoZU91dGNvbWUSLQoMYmlsbGVkX3VzYWdlGAcgASgLMhcuY29udGV4dGJyaWRnZS52MS5Vc2FnZRIxCgdjb250ZXh0GAggASgLMiAuY29udGV4dGJyaWRnZS52MS5Db250ZXh0T3V0Y29tZRIUCgxzZXJ2aWNlX3RpZXIYCSABKAkSGgoSc3lzdGVtX2ZpbmdlcnByaW50GAogASgJEhIKCmV4dHJhX2pzb24YCyABKAkiugIKCkNoYXRDaG9pY2USDQoFaW5kZXgYASABKAUSLgoHbWVzc2FnZRgCIAEoCzIdLmNvbnRleHRicmlkZ2UudjEuQ2hhdE1lc3NhZ2USNQoNZmluaXNoX3JlYXNvbhgDIAEoDjIeLmNvbnRleHRicmlkZ2UudjEuRmluaXNoUmVhc29uEhkKEWZpbmlzaF9yZWFzb25fcmF3GAQgASgJEjAKCGxvZ3Byb2JzGAUgAygLMh4uY29udGV4dGJyaWRnZS52MS5Ub2tlbkxvZ3Byb2ISOAoQcmVmdXNhbF9sb2dwcm9icxgGIAMoCzIeLmNvbnRleHRicmlkZ2UudjEuVG9rZW5Mb2dwcm9iEhsKE21vZGVyYXRpb25faGl0X3R5cGUYByABKAkSEgoKZXh0cmFfanNvbhgIIAEoCSpECgVSZXVzZRIVChFSRVVTRV9VTlNQRUNJRklFRBAAEg8KC1JFVVNFX05FVkVSEAESEwoPUkVVU0VfSURFTlRJQ0FMEAIy0AUKDkNvbnRleHRTZXJ2aWNlEmAKDUNyZWF0ZUNvbnRleHQSJi5jb250ZXh0YnJpZGdlLnYxLkNyZWF0ZUNvbnRleHRSZXF1ZXN0GicuY29udGV4dGJyaWRnZS52MS5DcmVhdGVDb250ZXh0UmVzcG9uc2USVwoKR2V0Q29udGV4dBIjLmNvbnRleHRicmlkZ2UudjEuR2V0Q29udGV4dFJlcXVlc3QaJC5jb250ZXh0YnJpZGdlLnYxLkdldENvbnRleHRSZXNwb25zZRJdCgxMaXN0Q29udGV4dHMSJS5jb250ZXh0YnJpZGdlLnYxLkxpc3RDb250ZXh0c1JlcXVlc3QaJi5jb250ZXh0YnJpZGdlLnYxLkxpc3RDb250ZXh0c1Jlc3BvbnNlEmAKDVVwZGF0ZUNvbnRleHQSJi5jb250ZXh0YnJpZGdlLnYxLlVwZGF0ZUNvbnRleHRSZXF1ZXN0GicuY29udGV4dGJyaWRnZS52MS5VcGRhdGVDb250ZXh0UmVzcG9uc2USYAoNRGVsZXRlQ29udGV4dBImLmNvbnRleHRicmlkZ2UudjEuRGVsZXRlQ29udGV4dFJlcXVlc3QaJy5jb250ZXh0YnJpZGdlLnYxLkRlbGV0ZUNvbnRleHRSZXNwb25zZRJoCg9DaGF0V2l0aENvbnRleHQSKC5jb250ZXh0YnJpZGdlLnYxLkNoYXRXaXRoQ29udGV4dFJlcXVlc3QaKS5jb250ZXh0YnJpZGdlLnYxLkNoYXRXaXRoQ29udGV4dFJlc3BvbnNlMAESdgoXQ29tcGxldGVDaGF0V2l0aENvbnRleHQSKC5jb250ZXh0YnJpZGdlLnYxLkNoYXRXaXRoQ29udGV4dFJlcXVlc3QaMS5jb250ZXh0YnJpZGdlLnYxLkNvbXBsZXRlQ2hhdFdpdGhDb250ZXh0UmVzcG9uc2VCZAoUZGV2LmNvbnRleHRicmlkZ2UudjFCE0NvbnRleHRTZXJ2aWNlUHJvdG9QAVo1Y29udGV4dGJyaWRnZS5kZXYvZ28vY29udGV4dGJyaWRnZS92MTtjb250ZXh0YnJpZGdldjFiBnByb3RvMw", [file_contextbridge_v1_chat, file_contextbridge_v1_context, file_contextbridge_v1_response_cache, file_contextbridge_v1_usage, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * What CreateContext takes.
+ * Request message for CreateContext.
  *
  * @generated from message contextbridge.v1.CreateContextRequest
  */
@@ -81,14 +81,14 @@ export type CreateContextRequest = Message<"contextbridge.v1.CreateContextReques
   displayName: string;
 
   /**
-   * Optional. Makes the call idempotent: the same id with the same request returns the first
-   * answer, also while that is still being made. Kept for a day, as the server is set.
-   * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-   * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+   * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+   * answer, even while the first call is in flight. The server remembers keys for a day by default.
+   * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+   * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
    *
-   * @generated from field: string request_id = 8;
+   * @generated from field: string idempotency_key = 8;
    */
-  requestId: string;
+  idempotencyKey: string;
 
   /**
    * Optional. Whether a live context of the same content may be returned instead of a new one.
@@ -135,7 +135,7 @@ export const CreateContextRequestSchema: GenMessage<CreateContextRequest> = /*@_
   messageDesc(file_contextbridge_v1_context_service, 0);
 
 /**
- * What CreateContext returns.
+ * Response message for CreateContext.
  *
  * @generated from message contextbridge.v1.CreateContextResponse
  */
@@ -170,7 +170,7 @@ export const CreateContextResponseSchema: GenMessage<CreateContextResponse> = /*
   messageDesc(file_contextbridge_v1_context_service, 1);
 
 /**
- * What GetContext takes.
+ * Request message for GetContext.
  *
  * @generated from message contextbridge.v1.GetContextRequest
  */
@@ -191,7 +191,7 @@ export const GetContextRequestSchema: GenMessage<GetContextRequest> = /*@__PURE_
   messageDesc(file_contextbridge_v1_context_service, 2);
 
 /**
- * What GetContext returns.
+ * Response message for GetContext.
  *
  * @generated from message contextbridge.v1.GetContextResponse
  */
@@ -212,7 +212,7 @@ export const GetContextResponseSchema: GenMessage<GetContextResponse> = /*@__PUR
   messageDesc(file_contextbridge_v1_context_service, 3);
 
 /**
- * What ListContexts takes.
+ * Request message for ListContexts.
  *
  * @generated from message contextbridge.v1.ListContextsRequest
  */
@@ -254,7 +254,7 @@ export const ListContextsRequestSchema: GenMessage<ListContextsRequest> = /*@__P
   messageDesc(file_contextbridge_v1_context_service, 4);
 
 /**
- * What ListContexts returns.
+ * Response message for ListContexts.
  *
  * @generated from message contextbridge.v1.ListContextsResponse
  */
@@ -282,7 +282,7 @@ export const ListContextsResponseSchema: GenMessage<ListContextsResponse> = /*@_
   messageDesc(file_contextbridge_v1_context_service, 5);
 
 /**
- * What UpdateContext takes.
+ * Request message for UpdateContext.
  *
  * @generated from message contextbridge.v1.UpdateContextRequest
  */
@@ -339,7 +339,7 @@ export const UpdateContextRequestSchema: GenMessage<UpdateContextRequest> = /*@_
   messageDesc(file_contextbridge_v1_context_service, 6);
 
 /**
- * What UpdateContext returns.
+ * Response message for UpdateContext.
  *
  * @generated from message contextbridge.v1.UpdateContextResponse
  */
@@ -360,7 +360,7 @@ export const UpdateContextResponseSchema: GenMessage<UpdateContextResponse> = /*
   messageDesc(file_contextbridge_v1_context_service, 7);
 
 /**
- * What DeleteContext takes.
+ * Request message for DeleteContext.
  *
  * @generated from message contextbridge.v1.DeleteContextRequest
  */
@@ -381,7 +381,7 @@ export const DeleteContextRequestSchema: GenMessage<DeleteContextRequest> = /*@_
   messageDesc(file_contextbridge_v1_context_service, 8);
 
 /**
- * What DeleteContext returns.
+ * Response message for DeleteContext.
  *
  * @generated from message contextbridge.v1.DeleteContextResponse
  */
@@ -396,7 +396,7 @@ export const DeleteContextResponseSchema: GenMessage<DeleteContextResponse> = /*
   messageDesc(file_contextbridge_v1_context_service, 9);
 
 /**
- * What ChatWithContext and CompleteChatWithContext take.
+ * Request message for ChatWithContext and CompleteChatWithContext.
  *
  * @generated from message contextbridge.v1.ChatWithContextRequest
  */
@@ -410,7 +410,9 @@ export type ChatWithContextRequest = Message<"contextbridge.v1.ChatWithContextRe
   contextId: string;
 
   /**
-   * Required. The context's model.
+   * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+   * context's model, and another one is a violation. Required with an upstream id, whose model the
+   * server does not know.
    *
    * @generated from field: string model = 2;
    */
@@ -553,26 +555,26 @@ export type ChatWithContextRequest = Message<"contextbridge.v1.ChatWithContextRe
   customer?: Customer | undefined;
 
   /**
-   * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-   * resumes it instead of paying again: while it runs, which it does for a while after its last
-   * reader has gone, and for a while after it has ended (server's settings). A generation that
-   * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-   * goes on, and `started.resumable` is false.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-   * (GENERATION_ABANDONED) where the server that made the answer died.
+   * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+   * streaming, resumes the generation instead of paying for another. The generation runs on for a
+   * while after its last reader has left, and stays available for a while after it has ended
+   * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+   * characters. Without a store the call goes on, and `started.resumable` is false.
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+   * (GENERATION_ABANDONED) where the server that ran the generation died.
    *
-   * @generated from field: string request_id = 22;
+   * @generated from field: string idempotency_key = 22;
    */
-  requestId: string;
+  idempotencyKey: string;
 
   /**
    * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    *
-   * @generated from field: int64 resume_after = 23;
+   * @generated from field: int32 resume_after = 23;
    */
-  resumeAfter: bigint;
+  resumeAfter: number;
 
   /**
    * Optional. Disfavours repeated tokens, at least 0; 1 is neutral. Not on every model.
@@ -621,9 +623,9 @@ export type ChatWithContextResponse = Message<"contextbridge.v1.ChatWithContextR
   /**
    * The event's place in its generation, from 1, without gaps.
    *
-   * @generated from field: int64 sequence = 1;
+   * @generated from field: int32 sequence = 1;
    */
-  sequence: bigint;
+  sequence: number;
 
   /**
    * What happened.
@@ -634,9 +636,9 @@ export type ChatWithContextResponse = Message<"contextbridge.v1.ChatWithContextR
     /**
      * The answer began. The first event, once.
      *
-     * @generated from field: contextbridge.v1.Started started = 2;
+     * @generated from field: contextbridge.v1.ChatStarted started = 2;
      */
-    value: Started;
+    value: ChatStarted;
     case: "started";
   } | {
     /**
@@ -683,9 +685,9 @@ export type ChatWithContextResponse = Message<"contextbridge.v1.ChatWithContextR
     /**
      * The answer is whole. The last event, once, of every success.
      *
-     * @generated from field: contextbridge.v1.Completed completed = 8;
+     * @generated from field: contextbridge.v1.ChatCompleted completed = 8;
      */
-    value: Completed;
+    value: ChatCompleted;
     case: "completed";
   } | {
     /**
@@ -708,9 +710,9 @@ export const ChatWithContextResponseSchema: GenMessage<ChatWithContextResponse> 
 /**
  * The answer began.
  *
- * @generated from message contextbridge.v1.Started
+ * @generated from message contextbridge.v1.ChatStarted
  */
-export type Started = Message<"contextbridge.v1.Started"> & {
+export type ChatStarted = Message<"contextbridge.v1.ChatStarted"> & {
   /**
    * Upstream's id of the answer.
    *
@@ -733,7 +735,7 @@ export type Started = Message<"contextbridge.v1.Started"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * Whether a broken stream can be taken up again with `request_id` and `resume_after`.
+   * Whether a broken stream can be taken up again with `idempotency_key` and `resume_after`.
    *
    * @generated from field: bool resumable = 4;
    */
@@ -755,10 +757,10 @@ export type Started = Message<"contextbridge.v1.Started"> & {
 };
 
 /**
- * Describes the message contextbridge.v1.Started.
- * Use `create(StartedSchema)` to create a new message.
+ * Describes the message contextbridge.v1.ChatStarted.
+ * Use `create(ChatStartedSchema)` to create a new message.
  */
-export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
+export const ChatStartedSchema: GenMessage<ChatStarted> = /*@__PURE__*/
   messageDesc(file_contextbridge_v1_context_service, 12);
 
 /**
@@ -836,6 +838,15 @@ export type ToolCallDelta = Message<"contextbridge.v1.ToolCallDelta"> & {
    * @generated from field: string arguments_json = 5;
    */
   argumentsJson: string;
+
+  /**
+   * Upstream's members of the call that this version has no field for, such as a thought signature,
+   * as the text of a JSON object. Members of several events of one call add up. Return them in
+   * `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+   *
+   * @generated from field: string extra_json = 6;
+   */
+  extraJson: string;
 };
 
 /**
@@ -890,9 +901,9 @@ export const ChoiceFinishedSchema: GenMessage<ChoiceFinished> = /*@__PURE__*/
 /**
  * The answer is whole.
  *
- * @generated from message contextbridge.v1.Completed
+ * @generated from message contextbridge.v1.ChatCompleted
  */
-export type Completed = Message<"contextbridge.v1.Completed"> & {
+export type ChatCompleted = Message<"contextbridge.v1.ChatCompleted"> & {
   /**
    * What the answer cost when it was made. Always set.
    *
@@ -939,10 +950,10 @@ export type Completed = Message<"contextbridge.v1.Completed"> & {
 };
 
 /**
- * Describes the message contextbridge.v1.Completed.
- * Use `create(CompletedSchema)` to create a new message.
+ * Describes the message contextbridge.v1.ChatCompleted.
+ * Use `create(ChatCompletedSchema)` to create a new message.
  */
-export const CompletedSchema: GenMessage<Completed> = /*@__PURE__*/
+export const ChatCompletedSchema: GenMessage<ChatCompleted> = /*@__PURE__*/
   messageDesc(file_contextbridge_v1_context_service, 16);
 
 /**
@@ -975,7 +986,7 @@ export const ExtraDeltaSchema: GenMessage<ExtraDelta> = /*@__PURE__*/
   messageDesc(file_contextbridge_v1_context_service, 17);
 
 /**
- * What CompleteChatWithContext returns.
+ * Response message for CompleteChatWithContext.
  *
  * @generated from message contextbridge.v1.CompleteChatWithContextResponse
  */
@@ -1176,6 +1187,9 @@ export const ReuseSchema: GenEnum<Reuse> = /*@__PURE__*/
 /**
  * Contexts, and chats that start from them.
  *
+ * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+ * cached content, a file) by `name`, as Google's API has it. No message has both.
+ *
  * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
  * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
  * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -1187,7 +1201,7 @@ export const ContextService: GenService<{
   /**
    * Makes a context from messages. Upstream charges for it from now until its binding lapses.
    *
-   * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+   * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
    * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
    * NOT_FOUND (no such model).
    *
@@ -1247,10 +1261,10 @@ export const ContextService: GenService<{
    *
    * `started` comes first and `completed` last, exactly once each, on every success; a stream
    * without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-   * others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+   * others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
    * Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-   * FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-   * `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+   * ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+   * `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
    * (GENERATION_ABANDONED).
    *
    * @generated from rpc contextbridge.v1.ContextService.ChatWithContext

@@ -96,7 +96,7 @@ export const UploadFileMetadataSchema: GenMessage<UploadFileMetadata> = /*@__PUR
   messageDesc(file_contextbridge_v1_file_service, 1);
 
 /**
- * What UploadFile returns.
+ * Response message for UploadFile.
  *
  * @generated from message contextbridge.v1.UploadFileResponse
  */
@@ -117,7 +117,7 @@ export const UploadFileResponseSchema: GenMessage<UploadFileResponse> = /*@__PUR
   messageDesc(file_contextbridge_v1_file_service, 2);
 
 /**
- * What GetFile takes.
+ * Request message for GetFile.
  *
  * @generated from message contextbridge.v1.GetFileRequest
  */
@@ -138,7 +138,7 @@ export const GetFileRequestSchema: GenMessage<GetFileRequest> = /*@__PURE__*/
   messageDesc(file_contextbridge_v1_file_service, 3);
 
 /**
- * What GetFile returns.
+ * Response message for GetFile.
  *
  * @generated from message contextbridge.v1.GetFileResponse
  */
@@ -159,7 +159,7 @@ export const GetFileResponseSchema: GenMessage<GetFileResponse> = /*@__PURE__*/
   messageDesc(file_contextbridge_v1_file_service, 4);
 
 /**
- * What ListFiles takes.
+ * Request message for ListFiles.
  *
  * @generated from message contextbridge.v1.ListFilesRequest
  */
@@ -188,7 +188,7 @@ export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*
   messageDesc(file_contextbridge_v1_file_service, 5);
 
 /**
- * What ListFiles returns.
+ * Response message for ListFiles.
  *
  * @generated from message contextbridge.v1.ListFilesResponse
  */
@@ -216,7 +216,7 @@ export const ListFilesResponseSchema: GenMessage<ListFilesResponse> = /*@__PURE_
   messageDesc(file_contextbridge_v1_file_service, 6);
 
 /**
- * What DeleteFile takes.
+ * Request message for DeleteFile.
  *
  * @generated from message contextbridge.v1.DeleteFileRequest
  */
@@ -237,7 +237,7 @@ export const DeleteFileRequestSchema: GenMessage<DeleteFileRequest> = /*@__PURE_
   messageDesc(file_contextbridge_v1_file_service, 7);
 
 /**
- * What DeleteFile returns.
+ * Response message for DeleteFile.
  *
  * @generated from message contextbridge.v1.DeleteFileResponse
  */

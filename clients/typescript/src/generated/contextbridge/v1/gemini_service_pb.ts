@@ -20,10 +20,10 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file contextbridge/v1/gemini_service.proto.
  */
 export const file_contextbridge_v1_gemini_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVjb250ZXh0YnJpZGdlL3YxL2dlbWluaV9zZXJ2aWNlLnByb3RvEhBjb250ZXh0YnJpZGdlLnYxIv8FChZHZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEisKCGNvbnRlbnRzGAIgAygLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZW50EjUKEnN5c3RlbV9pbnN0cnVjdGlvbhgDIAEoCzIZLmNvbnRleHRicmlkZ2UudjEuQ29udGVudBIlCgV0b29scxgEIAMoCzIWLmNvbnRleHRicmlkZ2UudjEuVG9vbBIxCgt0b29sX2NvbmZpZxgFIAEoCzIcLmNvbnRleHRicmlkZ2UudjEuVG9vbENvbmZpZxI4Cg9zYWZldHlfc2V0dGluZ3MYBiADKAsyHy5jb250ZXh0YnJpZGdlLnYxLlNhZmV0eVNldHRpbmcSPQoRZ2VuZXJhdGlvbl9jb25maWcYByABKAsyIi5jb250ZXh0YnJpZGdlLnYxLkdlbmVyYXRpb25Db25maWcSFgoOY2FjaGVkX2NvbnRlbnQYCCABKAkSRAoGbGFiZWxzGAkgAygLMjQuY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0LkxhYmVsc0VudHJ5EisKCmV4dHJhX2JvZHkYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ej0KDnJlc3BvbnNlX2NhY2hlGAsgASgLMiUuY29udGV4dGJyaWRnZS52MS5SZXNwb25zZUNhY2hlUG9saWN5EiwKCGN1c3RvbWVyGAwgASgLMhouY29udGV4dGJyaWRnZS52MS5DdXN0b21lchISCgpyZXF1ZXN0X2lkGA0gASgJEhQKDHJlc3VtZV9hZnRlchgOIAEoAxIUCgxzZXJ2aWNlX3RpZXIYDyABKAkSEgoFc3RvcmUYECABKAhIAIgBARIaChJjb250aW51YXRpb25fdG9rZW4YESABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIICgZfc3RvcmUimAQKF0dlbmVyYXRlQ29udGVudFJlc3BvbnNlEi8KCmNhbmRpZGF0ZXMYASADKAsyGy5jb250ZXh0YnJpZGdlLnYxLkNhbmRpZGF0ZRI5Cg9wcm9tcHRfZmVlZGJhY2sYAiABKAsyIC5jb250ZXh0YnJpZGdlLnYxLlByb21wdEZlZWRiYWNrEjcKDnVzYWdlX21ldGFkYXRhGAMgASgLMh8uY29udGV4dGJyaWRnZS52MS5Vc2FnZU1ldGFkYXRhEhUKDW1vZGVsX3ZlcnNpb24YBCABKAkSEwoLcmVzcG9uc2VfaWQYBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHNlcXVlbmNlGAcgASgDEj4KDnJlc3BvbnNlX2NhY2hlGAggASgLMiYuY29udGV4dGJyaWRnZS52MS5SZXNwb25zZUNhY2hlT3V0Y29tZRItCgxiaWxsZWRfdXNhZ2UYCSABKAsyFy5jb250ZXh0YnJpZGdlLnYxLlVzYWdlEjEKB2NvbnRleHQYCiABKAsyIC5jb250ZXh0YnJpZGdlLnYxLkNvbnRleHRPdXRjb21lEjMKDG1vZGVsX3N0YXR1cxgLIAEoCzIdLmNvbnRleHRicmlkZ2UudjEuTW9kZWxTdGF0dXMSEgoKZXh0cmFfanNvbhgMIAEoCSKcAQoSQ291bnRUb2tlbnNSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEisKCGNvbnRlbnRzGAIgAygLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZW50EkoKGGdlbmVyYXRlX2NvbnRlbnRfcmVxdWVzdBgDIAEoCzIoLmNvbnRleHRicmlkZ2UudjEuR2VuZXJhdGVDb250ZW50UmVxdWVzdCLsAQoTQ291bnRUb2tlbnNSZXNwb25zZRIUCgx0b3RhbF90b2tlbnMYASABKAUSIgoaY2FjaGVkX2NvbnRlbnRfdG9rZW5fY291bnQYAiABKAUSQwoVcHJvbXB0X3Rva2Vuc19kZXRhaWxzGAMgAygLMiQuY29udGV4dGJyaWRnZS52MS5Nb2RhbGl0eVRva2VuQ291bnQSQgoUY2FjaGVfdG9rZW5zX2RldGFpbHMYBCADKAsyJC5jb250ZXh0YnJpZGdlLnYxLk1vZGFsaXR5VG9rZW5Db3VudBISCgpleHRyYV9qc29uGAUgASgJMsMCCg1HZW1pbmlTZXJ2aWNlEmYKD0dlbmVyYXRlQ29udGVudBIoLmNvbnRleHRicmlkZ2UudjEuR2VuZXJhdGVDb250ZW50UmVxdWVzdBopLmNvbnRleHRicmlkZ2UudjEuR2VuZXJhdGVDb250ZW50UmVzcG9uc2USbgoVU3RyZWFtR2VuZXJhdGVDb250ZW50EiguY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0GikuY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXNwb25zZTABEloKC0NvdW50VG9rZW5zEiQuY29udGV4dGJyaWRnZS52MS5Db3VudFRva2Vuc1JlcXVlc3QaJS5jb250ZXh0YnJpZGdlLnYxLkNvdW50VG9rZW5zUmVzcG9uc2VCYwoUZGV2LmNvbnRleHRicmlkZ2UudjFCEkdlbWluaVNlcnZpY2VQcm90b1ABWjVjb250ZXh0YnJpZGdlLmRldi9nby9jb250ZXh0YnJpZGdlL3YxO2NvbnRleHRicmlkZ2V2MWIGcHJvdG8z", [file_contextbridge_v1_content, file_contextbridge_v1_context, file_contextbridge_v1_response_cache, file_contextbridge_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiVjb250ZXh0YnJpZGdlL3YxL2dlbWluaV9zZXJ2aWNlLnByb3RvEhBjb250ZXh0YnJpZGdlLnYxIoQGChZHZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEisKCGNvbnRlbnRzGAIgAygLMhkuY29udGV4dGJyaWRnZS52MS5Db250ZW50EjUKEnN5c3RlbV9pbnN0cnVjdGlvbhgDIAEoCzIZLmNvbnRleHRicmlkZ2UudjEuQ29udGVudBIlCgV0b29scxgEIAMoCzIWLmNvbnRleHRicmlkZ2UudjEuVG9vbBIxCgt0b29sX2NvbmZpZxgFIAEoCzIcLmNvbnRleHRicmlkZ2UudjEuVG9vbENvbmZpZxI4Cg9zYWZldHlfc2V0dGluZ3MYBiADKAsyHy5jb250ZXh0YnJpZGdlLnYxLlNhZmV0eVNldHRpbmcSPQoRZ2VuZXJhdGlvbl9jb25maWcYByABKAsyIi5jb250ZXh0YnJpZGdlLnYxLkdlbmVyYXRpb25Db25maWcSFgoOY2FjaGVkX2NvbnRlbnQYCCABKAkSRAoGbGFiZWxzGAkgAygLMjQuY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0LkxhYmVsc0VudHJ5EisKCmV4dHJhX2JvZHkYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ej0KDnJlc3BvbnNlX2NhY2hlGAsgASgLMiUuY29udGV4dGJyaWRnZS52MS5SZXNwb25zZUNhY2hlUG9saWN5EiwKCGN1c3RvbWVyGAwgASgLMhouY29udGV4dGJyaWRnZS52MS5DdXN0b21lchIXCg9pZGVtcG90ZW5jeV9rZXkYDSABKAkSFAoMcmVzdW1lX2FmdGVyGA4gASgFEhQKDHNlcnZpY2VfdGllchgPIAEoCRISCgVzdG9yZRgQIAEoCEgAiAEBEhoKEmNvbnRpbnVhdGlvbl90b2tlbhgRIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl9zdG9yZSKYBAoXR2VuZXJhdGVDb250ZW50UmVzcG9uc2USLwoKY2FuZGlkYXRlcxgBIAMoCzIbLmNvbnRleHRicmlkZ2UudjEuQ2FuZGlkYXRlEjkKD3Byb21wdF9mZWVkYmFjaxgCIAEoCzIgLmNvbnRleHRicmlkZ2UudjEuUHJvbXB0RmVlZGJhY2sSNwoOdXNhZ2VfbWV0YWRhdGEYAyABKAsyHy5jb250ZXh0YnJpZGdlLnYxLlVzYWdlTWV0YWRhdGESFQoNbW9kZWxfdmVyc2lvbhgEIAEoCRITCgtyZXNwb25zZV9pZBgFIAEoCRIvCgtjcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc2VxdWVuY2UYByABKAUSPgoOcmVzcG9uc2VfY2FjaGUYCCABKAsyJi5jb250ZXh0YnJpZGdlLnYxLlJlc3BvbnNlQ2FjaGVPdXRjb21lEi0KDGJpbGxlZF91c2FnZRgJIAEoCzIXLmNvbnRleHRicmlkZ2UudjEuVXNhZ2USMQoHY29udGV4dBgKIAEoCzIgLmNvbnRleHRicmlkZ2UudjEuQ29udGV4dE91dGNvbWUSMwoMbW9kZWxfc3RhdHVzGAsgASgLMh0uY29udGV4dGJyaWRnZS52MS5Nb2RlbFN0YXR1cxISCgpleHRyYV9qc29uGAwgASgJIpwBChJDb3VudFRva2Vuc1JlcXVlc3QSDQoFbW9kZWwYASABKAkSKwoIY29udGVudHMYAiADKAsyGS5jb250ZXh0YnJpZGdlLnYxLkNvbnRlbnQSSgoYZ2VuZXJhdGVfY29udGVudF9yZXF1ZXN0GAMgASgLMiguY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0IuwBChNDb3VudFRva2Vuc1Jlc3BvbnNlEhQKDHRvdGFsX3Rva2VucxgBIAEoBRIiChpjYWNoZWRfY29udGVudF90b2tlbl9jb3VudBgCIAEoBRJDChVwcm9tcHRfdG9rZW5zX2RldGFpbHMYAyADKAsyJC5jb250ZXh0YnJpZGdlLnYxLk1vZGFsaXR5VG9rZW5Db3VudBJCChRjYWNoZV90b2tlbnNfZGV0YWlscxgEIAMoCzIkLmNvbnRleHRicmlkZ2UudjEuTW9kYWxpdHlUb2tlbkNvdW50EhIKCmV4dHJhX2pzb24YBSABKAkywwIKDUdlbWluaVNlcnZpY2USZgoPR2VuZXJhdGVDb250ZW50EiguY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXF1ZXN0GikuY29udGV4dGJyaWRnZS52MS5HZW5lcmF0ZUNvbnRlbnRSZXNwb25zZRJuChVTdHJlYW1HZW5lcmF0ZUNvbnRlbnQSKC5jb250ZXh0YnJpZGdlLnYxLkdlbmVyYXRlQ29udGVudFJlcXVlc3QaKS5jb250ZXh0YnJpZGdlLnYxLkdlbmVyYXRlQ29udGVudFJlc3BvbnNlMAESWgoLQ291bnRUb2tlbnMSJC5jb250ZXh0YnJpZGdlLnYxLkNvdW50VG9rZW5zUmVxdWVzdBolLmNvbnRleHRicmlkZ2UudjEuQ291bnRUb2tlbnNSZXNwb25zZUJjChRkZXYuY29udGV4dGJyaWRnZS52MUISR2VtaW5pU2VydmljZVByb3RvUAFaNWNvbnRleHRicmlkZ2UuZGV2L2dvL2NvbnRleHRicmlkZ2UvdjE7Y29udGV4dGJyaWRnZXYxYgZwcm90bzM", [file_contextbridge_v1_content, file_contextbridge_v1_context, file_contextbridge_v1_response_cache, file_contextbridge_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * What GenerateContent and StreamGenerateContent take.
+ * Request message for GenerateContent and StreamGenerateContent.
  *
  * @generated from message contextbridge.v1.GenerateContentRequest
  */
@@ -122,21 +122,21 @@ export type GenerateContentRequest = Message<"contextbridge.v1.GenerateContentRe
    * reader has gone, and for a while after it has ended (server's settings). A generation that
    * failed before its first message is begun again. 1 to 128 characters. Without a store the call
    * goes on and cannot be resumed.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
    * (GENERATION_ABANDONED) where the server that made the answer died.
    *
-   * @generated from field: string request_id = 13;
+   * @generated from field: string idempotency_key = 13;
    */
-  requestId: string;
+  idempotencyKey: string;
 
   /**
    * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    *
-   * @generated from field: int64 resume_after = 14;
+   * @generated from field: int32 resume_after = 14;
    */
-  resumeAfter: bigint;
+  resumeAfter: number;
 
   /**
    * Optional. The service tier, on upstreams that have tiers. Empty means upstream's default.
@@ -222,9 +222,9 @@ export type GenerateContentResponse = Message<"contextbridge.v1.GenerateContentR
   /**
    * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
    *
-   * @generated from field: int64 sequence = 7;
+   * @generated from field: int32 sequence = 7;
    */
-  sequence: bigint;
+  sequence: number;
 
   /**
    * What the response cache did. On the last message of a stream and on a unary answer.
@@ -272,7 +272,7 @@ export const GenerateContentResponseSchema: GenMessage<GenerateContentResponse> 
   messageDesc(file_contextbridge_v1_gemini_service, 1);
 
 /**
- * What CountTokens takes. Exactly one of `contents` and `generate_content_request`.
+ * Request message for CountTokens. Exactly one of `contents` and `generate_content_request`.
  *
  * @generated from message contextbridge.v1.CountTokensRequest
  */
@@ -293,7 +293,7 @@ export type CountTokensRequest = Message<"contextbridge.v1.CountTokensRequest"> 
 
   /**
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    *
    * @generated from field: contextbridge.v1.GenerateContentRequest generate_content_request = 3;
@@ -309,7 +309,7 @@ export const CountTokensRequestSchema: GenMessage<CountTokensRequest> = /*@__PUR
   messageDesc(file_contextbridge_v1_gemini_service, 2);
 
 /**
- * What CountTokens returns.
+ * Response message for CountTokens.
  *
  * @generated from message contextbridge.v1.CountTokensResponse
  */
@@ -384,8 +384,8 @@ export const GeminiService: GenService<{
    *
    * The last message carries `billed_usage`; a stream without it failed, and its status says how.
    * Cancelling ends upstream's work, unless others share it (`response_cache`) or it is kept to be
-   * resumed (`request_id`).
-   * Errors with `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
+   * resumed (`idempotency_key`).
+   * Errors with `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE),
    * ABORTED (GENERATION_ABANDONED).
    *
    * @generated from rpc contextbridge.v1.GeminiService.StreamGenerateContent

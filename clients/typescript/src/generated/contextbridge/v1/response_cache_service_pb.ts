@@ -12,42 +12,53 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file contextbridge/v1/response_cache_service.proto.
  */
 export const file_contextbridge_v1_response_cache_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci1jb250ZXh0YnJpZGdlL3YxL3Jlc3BvbnNlX2NhY2hlX3NlcnZpY2UucHJvdG8SEGNvbnRleHRicmlkZ2UudjEiaQocRGVsZXRlQ2FjaGVkUmVzcG9uc2VzUmVxdWVzdBILCgNrZXkYASABKAkSGwoTY3VzdG9tZXJfaWRlbnRpZmllchgCIAEoCRISCgpjb250ZXh0X2lkGAMgASgJEgsKA2FsbBgEIAEoCCI2Ch1EZWxldGVDYWNoZWRSZXNwb25zZXNSZXNwb25zZRIVCg1kZWxldGVkX2NvdW50GAEgASgDIiMKIUdldFJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzUmVxdWVzdCJjCiJHZXRSZXNwb25zZUNhY2hlU3RhdGlzdGljc1Jlc3BvbnNlEj0KCnN0YXRpc3RpY3MYASABKAsyKS5jb250ZXh0YnJpZGdlLnYxLlJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzIsACChdSZXNwb25zZUNhY2hlU3RhdGlzdGljcxITCgtlbnRyeV9jb3VudBgBIAEoAxITCgtlbnRyeV9ieXRlcxgCIAEoAxIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgloaXRfY291bnQYBCABKAMSEgoKbWlzc19jb3VudBgFIAEoAxIUCgxqb2luZWRfY291bnQYBiABKAMSFwoPcmVmcmVzaGVkX2NvdW50GAcgASgDEhYKDmJ5cGFzc2VkX2NvdW50GAggASgDEhUKDWNvcnJ1cHRfY291bnQYCSABKAMSIAoYc2F2ZWRfcHJvbXB0X3Rva2VuX2NvdW50GAogASgDEiQKHHNhdmVkX2NvbXBsZXRpb25fdG9rZW5fY291bnQYCyABKAMymgIKFFJlc3BvbnNlQ2FjaGVTZXJ2aWNlEngKFURlbGV0ZUNhY2hlZFJlc3BvbnNlcxIuLmNvbnRleHRicmlkZ2UudjEuRGVsZXRlQ2FjaGVkUmVzcG9uc2VzUmVxdWVzdBovLmNvbnRleHRicmlkZ2UudjEuRGVsZXRlQ2FjaGVkUmVzcG9uc2VzUmVzcG9uc2UShwEKGkdldFJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzEjMuY29udGV4dGJyaWRnZS52MS5HZXRSZXNwb25zZUNhY2hlU3RhdGlzdGljc1JlcXVlc3QaNC5jb250ZXh0YnJpZGdlLnYxLkdldFJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzUmVzcG9uc2VCagoUZGV2LmNvbnRleHRicmlkZ2UudjFCGVJlc3BvbnNlQ2FjaGVTZXJ2aWNlUHJvdG9QAVo1Y29udGV4dGJyaWRnZS5kZXYvZ28vY29udGV4dGJyaWRnZS92MTtjb250ZXh0YnJpZGdldjFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ci1jb250ZXh0YnJpZGdlL3YxL3Jlc3BvbnNlX2NhY2hlX3NlcnZpY2UucHJvdG8SEGNvbnRleHRicmlkZ2UudjEiewocRGVsZXRlQ2FjaGVkUmVzcG9uc2VzUmVxdWVzdBINCgNrZXkYASABKAlIABIdChNjdXN0b21lcl9pZGVudGlmaWVyGAIgASgJSAASFAoKY29udGV4dF9pZBgDIAEoCUgAEg0KA2FsbBgEIAEoCEgAQggKBnRhcmdldCI2Ch1EZWxldGVDYWNoZWRSZXNwb25zZXNSZXNwb25zZRIVCg1kZWxldGVkX2NvdW50GAEgASgDIiMKIUdldFJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzUmVxdWVzdCJjCiJHZXRSZXNwb25zZUNhY2hlU3RhdGlzdGljc1Jlc3BvbnNlEj0KCnN0YXRpc3RpY3MYASABKAsyKS5jb250ZXh0YnJpZGdlLnYxLlJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzIrYCChdSZXNwb25zZUNhY2hlU3RhdGlzdGljcxITCgtlbnRyeV9jb3VudBgBIAEoAxITCgtlbnRyeV9ieXRlcxgCIAEoAxIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgloaXRfY291bnQYBCABKAMSEgoKbWlzc19jb3VudBgFIAEoAxIUCgxqb2luZWRfY291bnQYBiABKAMSFwoPcmVmcmVzaGVkX2NvdW50GAcgASgDEhYKDmJ5cGFzc2VkX2NvdW50GAggASgDEhUKDWNvcnJ1cHRfY291bnQYCSABKAMSGwoTc2F2ZWRfcHJvbXB0X3Rva2VucxgKIAEoAxIfChdzYXZlZF9jb21wbGV0aW9uX3Rva2VucxgLIAEoAzKaAgoUUmVzcG9uc2VDYWNoZVNlcnZpY2USeAoVRGVsZXRlQ2FjaGVkUmVzcG9uc2VzEi4uY29udGV4dGJyaWRnZS52MS5EZWxldGVDYWNoZWRSZXNwb25zZXNSZXF1ZXN0Gi8uY29udGV4dGJyaWRnZS52MS5EZWxldGVDYWNoZWRSZXNwb25zZXNSZXNwb25zZRKHAQoaR2V0UmVzcG9uc2VDYWNoZVN0YXRpc3RpY3MSMy5jb250ZXh0YnJpZGdlLnYxLkdldFJlc3BvbnNlQ2FjaGVTdGF0aXN0aWNzUmVxdWVzdBo0LmNvbnRleHRicmlkZ2UudjEuR2V0UmVzcG9uc2VDYWNoZVN0YXRpc3RpY3NSZXNwb25zZUJqChRkZXYuY29udGV4dGJyaWRnZS52MUIZUmVzcG9uc2VDYWNoZVNlcnZpY2VQcm90b1ABWjVjb250ZXh0YnJpZGdlLmRldi9nby9jb250ZXh0YnJpZGdlL3YxO2NvbnRleHRicmlkZ2V2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
- * What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted.
+ * Request message for DeleteCachedResponses.
  *
  * @generated from message contextbridge.v1.DeleteCachedResponsesRequest
  */
 export type DeleteCachedResponsesRequest = Message<"contextbridge.v1.DeleteCachedResponsesRequest"> & {
   /**
-   * The answer with this key, as `ResponseCacheOutcome.key` says it.
+   * Required. The answers to delete.
    *
-   * @generated from field: string key = 1;
+   * @generated from oneof contextbridge.v1.DeleteCachedResponsesRequest.target
    */
-  key: string;
-
-  /**
-   * The answers that were made for this customer: `customer.identifier` of the requests, with
-   * `by_customer` or without.
-   *
-   * @generated from field: string customer_identifier = 2;
-   */
-  customerIdentifier: string;
-
-  /**
-   * The answers that start from this context, and those from contexts of the same content.
-   *
-   * @generated from field: string context_id = 3;
-   */
-  contextId: string;
-
-  /**
-   * All answers of the tenant.
-   *
-   * @generated from field: bool all = 4;
-   */
-  all: boolean;
+  target: {
+    /**
+     * The answer with this key, `ResponseCacheOutcome.key`.
+     *
+     * @generated from field: string key = 1;
+     */
+    value: string;
+    case: "key";
+  } | {
+    /**
+     * The answers that were made for this customer: `customer.identifier` of the requests, with
+     * `by_customer` or without.
+     *
+     * @generated from field: string customer_identifier = 2;
+     */
+    value: string;
+    case: "customerIdentifier";
+  } | {
+    /**
+     * The answers that start from this context, and those from contexts of the same content.
+     *
+     * @generated from field: string context_id = 3;
+     */
+    value: string;
+    case: "contextId";
+  } | {
+    /**
+     * All answers of the tenant. Must be true.
+     *
+     * @generated from field: bool all = 4;
+     */
+    value: boolean;
+    case: "all";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -58,7 +69,7 @@ export const DeleteCachedResponsesRequestSchema: GenMessage<DeleteCachedResponse
   messageDesc(file_contextbridge_v1_response_cache_service, 0);
 
 /**
- * What DeleteCachedResponses returns.
+ * Response message for DeleteCachedResponses.
  *
  * @generated from message contextbridge.v1.DeleteCachedResponsesResponse
  */
@@ -79,7 +90,7 @@ export const DeleteCachedResponsesResponseSchema: GenMessage<DeleteCachedRespons
   messageDesc(file_contextbridge_v1_response_cache_service, 1);
 
 /**
- * What GetResponseCacheStatistics takes.
+ * Request message for GetResponseCacheStatistics.
  *
  * @generated from message contextbridge.v1.GetResponseCacheStatisticsRequest
  */
@@ -94,7 +105,7 @@ export const GetResponseCacheStatisticsRequestSchema: GenMessage<GetResponseCach
   messageDesc(file_contextbridge_v1_response_cache_service, 2);
 
 /**
- * What GetResponseCacheStatistics returns.
+ * Response message for GetResponseCacheStatistics.
  *
  * @generated from message contextbridge.v1.GetResponseCacheStatisticsResponse
  */
@@ -187,16 +198,16 @@ export type ResponseCacheStatistics = Message<"contextbridge.v1.ResponseCacheSta
   /**
    * Prompt tokens that hits and joined calls did not pay for.
    *
-   * @generated from field: int64 saved_prompt_token_count = 10;
+   * @generated from field: int64 saved_prompt_tokens = 10;
    */
-  savedPromptTokenCount: bigint;
+  savedPromptTokens: bigint;
 
   /**
    * Tokens of answers that hits and joined calls did not pay for, reasoning included.
    *
-   * @generated from field: int64 saved_completion_token_count = 11;
+   * @generated from field: int64 saved_completion_tokens = 11;
    */
-  savedCompletionTokenCount: bigint;
+  savedCompletionTokens: bigint;
 };
 
 /**
@@ -219,7 +230,7 @@ export const ResponseCacheService: GenService<{
   /**
    * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
    * kept afterwards.
-   * Errors: INVALID_ARGUMENT (not exactly one field says which).
+   * Errors: INVALID_ARGUMENT (no target, or an empty one).
    *
    * @generated from rpc contextbridge.v1.ResponseCacheService.DeleteCachedResponses
    */

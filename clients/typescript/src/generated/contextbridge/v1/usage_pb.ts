@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file contextbridge/v1/usage.proto.
  */
 export const file_contextbridge_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("Chxjb250ZXh0YnJpZGdlL3YxL3VzYWdlLnByb3RvEhBjb250ZXh0YnJpZGdlLnYxIsYBCgVVc2FnZRIVCg1wcm9tcHRfdG9rZW5zGAEgASgDEhkKEWNvbXBsZXRpb25fdG9rZW5zGAIgASgDEhQKDHRvdGFsX3Rva2VucxgDIAEoAxIVCg1jYWNoZWRfdG9rZW5zGAQgASgDEh0KFWNhY2hlX2NyZWF0aW9uX3Rva2VucxgFIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAYgASgDEhEKCWVzdGltYXRlZBgHIAEoCBISCgpleHRyYV9qc29uGAggASgJQlsKFGRldi5jb250ZXh0YnJpZGdlLnYxQgpVc2FnZVByb3RvUAFaNWNvbnRleHRicmlkZ2UuZGV2L2dvL2NvbnRleHRicmlkZ2UvdjE7Y29udGV4dGJyaWRnZXYxYgZwcm90bzM");
+  fileDesc("Chxjb250ZXh0YnJpZGdlL3YxL3VzYWdlLnByb3RvEhBjb250ZXh0YnJpZGdlLnYxIsYBCgVVc2FnZRIVCg1wcm9tcHRfdG9rZW5zGAEgASgFEhkKEWNvbXBsZXRpb25fdG9rZW5zGAIgASgFEhQKDHRvdGFsX3Rva2VucxgDIAEoBRIVCg1jYWNoZWRfdG9rZW5zGAQgASgFEh0KFWNhY2hlX2NyZWF0aW9uX3Rva2VucxgFIAEoBRIYChByZWFzb25pbmdfdG9rZW5zGAYgASgFEhEKCWVzdGltYXRlZBgHIAEoCBISCgpleHRyYV9qc29uGAggASgJQlsKFGRldi5jb250ZXh0YnJpZGdlLnYxQgpVc2FnZVByb3RvUAFaNWNvbnRleHRicmlkZ2UuZGV2L2dvL2NvbnRleHRicmlkZ2UvdjE7Y29udGV4dGJyaWRnZXYxYgZwcm90bzM");
 
 /**
  * Tokens of one call, as upstream counted them.
@@ -21,44 +21,44 @@ export type Usage = Message<"contextbridge.v1.Usage"> & {
   /**
    * Tokens of the prompt, those served from a cache included.
    *
-   * @generated from field: int64 prompt_tokens = 1;
+   * @generated from field: int32 prompt_tokens = 1;
    */
-  promptTokens: bigint;
+  promptTokens: number;
 
   /**
    * Tokens of the answer, reasoning included.
    *
-   * @generated from field: int64 completion_tokens = 2;
+   * @generated from field: int32 completion_tokens = 2;
    */
-  completionTokens: bigint;
+  completionTokens: number;
 
   /**
    * The total as upstream states it. A context's creation on a Gemini model states 0 here.
    *
-   * @generated from field: int64 total_tokens = 3;
+   * @generated from field: int32 total_tokens = 3;
    */
-  totalTokens: bigint;
+  totalTokens: number;
 
   /**
    * The part of `prompt_tokens` that was served from a cache.
    *
-   * @generated from field: int64 cached_tokens = 4;
+   * @generated from field: int32 cached_tokens = 4;
    */
-  cachedTokens: bigint;
+  cachedTokens: number;
 
   /**
    * Tokens that were written to a cache by this call.
    *
-   * @generated from field: int64 cache_creation_tokens = 5;
+   * @generated from field: int32 cache_creation_tokens = 5;
    */
-  cacheCreationTokens: bigint;
+  cacheCreationTokens: number;
 
   /**
    * The part of `completion_tokens` that was spent on reasoning.
    *
-   * @generated from field: int64 reasoning_tokens = 6;
+   * @generated from field: int32 reasoning_tokens = 6;
    */
-  reasoningTokens: bigint;
+  reasoningTokens: number;
 
   /**
    * True where upstream counted nothing and the figures are our estimate from the length of the

@@ -474,8 +474,9 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object extraJson_ = "";
   /**
    * <pre>
-   * Output only. What else upstream said in the message, as the text of a JSON object.
-   * Empty when there was nothing.
+   * Optional. Upstream's members of the message that this version has no field for, as the text of
+   * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+   * upstream. Naming a member that has a field is a violation. Empty for none.
    * </pre>
    *
    * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -496,8 +497,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Output only. What else upstream said in the message, as the text of a JSON object.
-   * Empty when there was nothing.
+   * Optional. Upstream's members of the message that this version has no field for, as the text of
+   * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+   * upstream. Naming a member that has a field is a violation. Empty for none.
    * </pre>
    *
    * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -2289,8 +2291,9 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object extraJson_ = "";
     /**
      * <pre>
-     * Output only. What else upstream said in the message, as the text of a JSON object.
-     * Empty when there was nothing.
+     * Optional. Upstream's members of the message that this version has no field for, as the text of
+     * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+     * upstream. Naming a member that has a field is a violation. Empty for none.
      * </pre>
      *
      * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -2310,8 +2313,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Output only. What else upstream said in the message, as the text of a JSON object.
-     * Empty when there was nothing.
+     * Optional. Upstream's members of the message that this version has no field for, as the text of
+     * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+     * upstream. Naming a member that has a field is a violation. Empty for none.
      * </pre>
      *
      * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -2332,8 +2336,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Output only. What else upstream said in the message, as the text of a JSON object.
-     * Empty when there was nothing.
+     * Optional. Upstream's members of the message that this version has no field for, as the text of
+     * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+     * upstream. Naming a member that has a field is a violation. Empty for none.
      * </pre>
      *
      * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -2350,8 +2355,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Output only. What else upstream said in the message, as the text of a JSON object.
-     * Empty when there was nothing.
+     * Optional. Upstream's members of the message that this version has no field for, as the text of
+     * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+     * upstream. Naming a member that has a field is a violation. Empty for none.
      * </pre>
      *
      * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -2365,8 +2371,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Output only. What else upstream said in the message, as the text of a JSON object.
-     * Empty when there was nothing.
+     * Optional. Upstream's members of the message that this version has no field for, as the text of
+     * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+     * upstream. Naming a member that has a field is a violation. Empty for none.
      * </pre>
      *
      * <code>string extra_json = 9 [json_name = "extraJson"];</code>

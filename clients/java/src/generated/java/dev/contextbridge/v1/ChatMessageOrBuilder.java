@@ -224,8 +224,9 @@ public interface ChatMessageOrBuilder extends
 
   /**
    * <pre>
-   * Output only. What else upstream said in the message, as the text of a JSON object.
-   * Empty when there was nothing.
+   * Optional. Upstream's members of the message that this version has no field for, as the text of
+   * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+   * upstream. Naming a member that has a field is a violation. Empty for none.
    * </pre>
    *
    * <code>string extra_json = 9 [json_name = "extraJson"];</code>
@@ -234,8 +235,9 @@ public interface ChatMessageOrBuilder extends
   java.lang.String getExtraJson();
   /**
    * <pre>
-   * Output only. What else upstream said in the message, as the text of a JSON object.
-   * Empty when there was nothing.
+   * Optional. Upstream's members of the message that this version has no field for, as the text of
+   * a JSON object. An answer's message has those that upstream sent; a request's message sends them
+   * upstream. Naming a member that has a field is a violation. Empty for none.
    * </pre>
    *
    * <code>string extra_json = 9 [json_name = "extraJson"];</code>

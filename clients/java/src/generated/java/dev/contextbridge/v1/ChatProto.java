@@ -118,22 +118,23 @@ public final class ChatProto extends com.google.protobuf.GeneratedFile {
       "son\022\033\n\006strict\030\004 \001(\010H\000R\006strict\210\001\001B\t\n\007_str" +
       "ict\"W\n\016ChatToolChoice\022\024\n\004mode\030\001 \001(\tH\000R\004m" +
       "ode\022%\n\rfunction_name\030\002 \001(\tH\000R\014functionNa" +
-      "meB\010\n\006choice\"Y\n\014ChatToolCall\022\016\n\002id\030\001 \001(\t" +
+      "meB\010\n\006choice\"x\n\014ChatToolCall\022\016\n\002id\030\001 \001(\t" +
       "R\002id\022\022\n\004name\030\002 \001(\tR\004name\022%\n\016arguments_js" +
-      "on\030\003 \001(\tR\rargumentsJson\"\225\001\n\014TokenLogprob" +
-      "\022\024\n\005token\030\001 \001(\tR\005token\022\030\n\007logprob\030\002 \001(\001R" +
-      "\007logprob\022\024\n\005bytes\030\003 \001(\014R\005bytes\022?\n\014top_lo" +
-      "gprobs\030\004 \003(\0132\034.contextbridge.v1.TopLogpr" +
-      "obR\013topLogprobs\"R\n\nTopLogprob\022\024\n\005token\030\001" +
-      " \001(\tR\005token\022\030\n\007logprob\030\002 \001(\001R\007logprob\022\024\n" +
-      "\005bytes\030\003 \001(\014R\005bytes*\300\001\n\014FinishReason\022\035\n\031" +
-      "FINISH_REASON_UNSPECIFIED\020\000\022\026\n\022FINISH_RE" +
-      "ASON_STOP\020\001\022\030\n\024FINISH_REASON_LENGTH\020\002\022\034\n" +
-      "\030FINISH_REASON_TOOL_CALLS\020\003\022 \n\034FINISH_RE" +
-      "ASON_CONTENT_FILTER\020\004\022\037\n\033FINISH_REASON_F" +
-      "UNCTION_CALL\020\005BZ\n\024dev.contextbridge.v1B\t" +
-      "ChatProtoP\001Z5contextbridge.dev/go/contex" +
-      "tbridge/v1;contextbridgev1b\006proto3"
+      "on\030\003 \001(\tR\rargumentsJson\022\035\n\nextra_json\030\004 " +
+      "\001(\tR\textraJson\"\225\001\n\014TokenLogprob\022\024\n\005token" +
+      "\030\001 \001(\tR\005token\022\030\n\007logprob\030\002 \001(\001R\007logprob\022" +
+      "\024\n\005bytes\030\003 \001(\014R\005bytes\022?\n\014top_logprobs\030\004 " +
+      "\003(\0132\034.contextbridge.v1.TopLogprobR\013topLo" +
+      "gprobs\"R\n\nTopLogprob\022\024\n\005token\030\001 \001(\tR\005tok" +
+      "en\022\030\n\007logprob\030\002 \001(\001R\007logprob\022\024\n\005bytes\030\003 " +
+      "\001(\014R\005bytes*\300\001\n\014FinishReason\022\035\n\031FINISH_RE" +
+      "ASON_UNSPECIFIED\020\000\022\026\n\022FINISH_REASON_STOP" +
+      "\020\001\022\030\n\024FINISH_REASON_LENGTH\020\002\022\034\n\030FINISH_R" +
+      "EASON_TOOL_CALLS\020\003\022 \n\034FINISH_REASON_CONT" +
+      "ENT_FILTER\020\004\022\037\n\033FINISH_REASON_FUNCTION_C" +
+      "ALL\020\005BZ\n\024dev.contextbridge.v1B\tChatProto" +
+      "P\001Z5contextbridge.dev/go/contextbridge/v" +
+      "1;contextbridgev1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -192,7 +193,7 @@ public final class ChatProto extends com.google.protobuf.GeneratedFile {
     internal_static_contextbridge_v1_ChatToolCall_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ChatToolCall_descriptor,
-        new java.lang.String[] { "Id", "Name", "ArgumentsJson", });
+        new java.lang.String[] { "Id", "Name", "ArgumentsJson", "ExtraJson", });
     internal_static_contextbridge_v1_TokenLogprob_descriptor =
       getDescriptor().getMessageType(9);
     internal_static_contextbridge_v1_TokenLogprob_fieldAccessorTable = new

@@ -35,6 +35,7 @@ private static final long serialVersionUID = 0L;
     id_ = "";
     name_ = "";
     argumentsJson_ = "";
+    extraJson_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -196,6 +197,57 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int EXTRA_JSON_FIELD_NUMBER = 4;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object extraJson_ = "";
+  /**
+   * <pre>
+   * Optional. Upstream's members of the call that this version has no field for, such as a thought
+   * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+   * turn without them. Naming a member that has a field is a violation. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+   * @return The extraJson.
+   */
+  @java.lang.Override
+  public java.lang.String getExtraJson() {
+    java.lang.Object ref = extraJson_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      extraJson_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * Optional. Upstream's members of the call that this version has no field for, such as a thought
+   * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+   * turn without them. Naming a member that has a field is a violation. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+   * @return The bytes for extraJson.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getExtraJsonBytes() {
+    java.lang.Object ref = extraJson_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      extraJson_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -219,6 +271,9 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(argumentsJson_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 3, argumentsJson_);
     }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(extraJson_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 4, extraJson_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -231,6 +286,9 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(argumentsJson_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(3, argumentsJson_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(extraJson_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(4, extraJson_);
     }
     return size;
   }
@@ -262,6 +320,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getName())) return false;
     if (!getArgumentsJson()
         .equals(other.getArgumentsJson())) return false;
+    if (!getExtraJson()
+        .equals(other.getExtraJson())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -279,6 +339,8 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getName().hashCode();
     hash = (37 * hash) + ARGUMENTS_JSON_FIELD_NUMBER;
     hash = (53 * hash) + getArgumentsJson().hashCode();
+    hash = (37 * hash) + EXTRA_JSON_FIELD_NUMBER;
+    hash = (53 * hash) + getExtraJson().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -417,6 +479,7 @@ private static final long serialVersionUID = 0L;
       id_ = "";
       name_ = "";
       argumentsJson_ = "";
+      extraJson_ = "";
       return this;
     }
 
@@ -459,6 +522,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000004) != 0)) {
         result.argumentsJson_ = argumentsJson_;
       }
+      if (((from_bitField0_ & 0x00000008) != 0)) {
+        result.extraJson_ = extraJson_;
+      }
     }
 
     @java.lang.Override
@@ -486,6 +552,11 @@ private static final long serialVersionUID = 0L;
       if (!other.getArgumentsJson().isEmpty()) {
         argumentsJson_ = other.argumentsJson_;
         bitField0_ |= 0x00000004;
+        onChanged();
+      }
+      if (!other.getExtraJson().isEmpty()) {
+        extraJson_ = other.extraJson_;
+        bitField0_ |= 0x00000008;
         onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
@@ -527,6 +598,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000004;
               break;
             } // case 26
+            case 34: {
+              extraJson_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000008;
+              break;
+            } // case 34
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -816,6 +892,108 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       argumentsJson_ = value;
       bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object extraJson_ = "";
+    /**
+     * <pre>
+     * Optional. Upstream's members of the call that this version has no field for, such as a thought
+     * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+     * turn without them. Naming a member that has a field is a violation. Empty for none.
+     * </pre>
+     *
+     * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+     * @return The extraJson.
+     */
+    public java.lang.String getExtraJson() {
+      java.lang.Object ref = extraJson_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        extraJson_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Optional. Upstream's members of the call that this version has no field for, such as a thought
+     * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+     * turn without them. Naming a member that has a field is a violation. Empty for none.
+     * </pre>
+     *
+     * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+     * @return The bytes for extraJson.
+     */
+    public com.google.protobuf.ByteString
+        getExtraJsonBytes() {
+      java.lang.Object ref = extraJson_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        extraJson_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Optional. Upstream's members of the call that this version has no field for, such as a thought
+     * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+     * turn without them. Naming a member that has a field is a violation. Empty for none.
+     * </pre>
+     *
+     * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+     * @param value The extraJson to set.
+     * @return This builder for chaining.
+     */
+    public Builder setExtraJson(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      extraJson_ = value;
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Optional. Upstream's members of the call that this version has no field for, such as a thought
+     * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+     * turn without them. Naming a member that has a field is a violation. Empty for none.
+     * </pre>
+     *
+     * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearExtraJson() {
+      extraJson_ = getDefaultInstance().getExtraJson();
+      bitField0_ = (bitField0_ & ~0x00000008);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Optional. Upstream's members of the call that this version has no field for, such as a thought
+     * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+     * turn without them. Naming a member that has a field is a violation. Empty for none.
+     * </pre>
+     *
+     * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+     * @param value The bytes for extraJson to set.
+     * @return This builder for chaining.
+     */
+    public Builder setExtraJsonBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      extraJson_ = value;
+      bitField0_ |= 0x00000008;
       onChanged();
       return this;
     }

@@ -69,4 +69,28 @@ public interface ChatToolCallOrBuilder extends
    */
   com.google.protobuf.ByteString
       getArgumentsJsonBytes();
+
+  /**
+   * <pre>
+   * Optional. Upstream's members of the call that this version has no field for, such as a thought
+   * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+   * turn without them. Naming a member that has a field is a violation. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+   * @return The extraJson.
+   */
+  java.lang.String getExtraJson();
+  /**
+   * <pre>
+   * Optional. Upstream's members of the call that this version has no field for, such as a thought
+   * signature, as the text of a JSON object. Return them as they came: some models refuse the next
+   * turn without them. Naming a member that has a field is a violation. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 4 [json_name = "extraJson"];</code>
+   * @return The bytes for extraJson.
+   */
+  com.google.protobuf.ByteString
+      getExtraJsonBytes();
 }

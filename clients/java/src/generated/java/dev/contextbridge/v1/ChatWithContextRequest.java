@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ChatWithContext and CompleteChatWithContext take.
+ * Request message for ChatWithContext and CompleteChatWithContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ChatWithContextRequest}
@@ -40,7 +40,7 @@ private static final long serialVersionUID = 0L;
     tools_ = java.util.Collections.emptyList();
     responseFormatJson_ = "";
     user_ = "";
-    requestId_ = "";
+    idempotencyKey_ = "";
     serviceTier_ = "";
   }
 
@@ -129,7 +129,9 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * Required. The context's model.
+   * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+   * context's model, and another one is a violation. Required with an upstream id, whose model the
+   * server does not know.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -150,7 +152,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Required. The context's model.
+   * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+   * context's model, and another one is a violation. Required with an upstream id, whose model the
+   * server does not know.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -936,59 +940,59 @@ private static final long serialVersionUID = 0L;
     return customer_ == null ? dev.contextbridge.v1.Customer.getDefaultInstance() : customer_;
   }
 
-  public static final int REQUEST_ID_FIELD_NUMBER = 22;
+  public static final int IDEMPOTENCY_KEY_FIELD_NUMBER = 22;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object requestId_ = "";
+  private volatile java.lang.Object idempotencyKey_ = "";
   /**
    * <pre>
-   * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-   * resumes it instead of paying again: while it runs, which it does for a while after its last
-   * reader has gone, and for a while after it has ended (server's settings). A generation that
-   * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-   * goes on, and `started.resumable` is false.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-   * (GENERATION_ABANDONED) where the server that made the answer died.
+   * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+   * streaming, resumes the generation instead of paying for another. The generation runs on for a
+   * while after its last reader has left, and stays available for a while after it has ended
+   * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+   * characters. Without a store the call goes on, and `started.resumable` is false.
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+   * (GENERATION_ABANDONED) where the server that ran the generation died.
    * </pre>
    *
-   * <code>string request_id = 22 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
   @java.lang.Override
-  public java.lang.String getRequestId() {
-    java.lang.Object ref = requestId_;
+  public java.lang.String getIdempotencyKey() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      requestId_ = s;
+      idempotencyKey_ = s;
       return s;
     }
   }
   /**
    * <pre>
-   * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-   * resumes it instead of paying again: while it runs, which it does for a while after its last
-   * reader has gone, and for a while after it has ended (server's settings). A generation that
-   * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-   * goes on, and `started.resumable` is false.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-   * (GENERATION_ABANDONED) where the server that made the answer died.
+   * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+   * streaming, resumes the generation instead of paying for another. The generation runs on for a
+   * while after its last reader has left, and stays available for a while after it has ended
+   * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+   * characters. Without a store the call goes on, and `started.resumable` is false.
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+   * (GENERATION_ABANDONED) where the server that ran the generation died.
    * </pre>
    *
-   * <code>string request_id = 22 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   @java.lang.Override
   public com.google.protobuf.ByteString
-      getRequestIdBytes() {
-    java.lang.Object ref = requestId_;
+      getIdempotencyKeyBytes() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      requestId_ = b;
+      idempotencyKey_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -996,19 +1000,19 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int RESUME_AFTER_FIELD_NUMBER = 23;
-  private long resumeAfter_ = 0L;
+  private int resumeAfter_ = 0;
   /**
    * <pre>
    * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    * </pre>
    *
-   * <code>int64 resume_after = 23 [json_name = "resumeAfter"];</code>
+   * <code>int32 resume_after = 23 [json_name = "resumeAfter"];</code>
    * @return The resumeAfter.
    */
   @java.lang.Override
-  public long getResumeAfter() {
+  public int getResumeAfter() {
     return resumeAfter_;
   }
 
@@ -1236,11 +1240,11 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00001000) != 0)) {
       output.writeMessage(21, getCustomer());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 22, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 22, idempotencyKey_);
     }
-    if (resumeAfter_ != 0L) {
-      output.writeInt64(23, resumeAfter_);
+    if (resumeAfter_ != 0) {
+      output.writeInt32(23, resumeAfter_);
     }
     if (((bitField0_ & 0x00002000) != 0)) {
       output.writeDouble(24, repetitionPenalty_);
@@ -1358,12 +1362,12 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(21, getCustomer());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(22, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(22, idempotencyKey_);
     }
-    if (resumeAfter_ != 0L) {
+    if (resumeAfter_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(23, resumeAfter_);
+        .computeInt32Size(23, resumeAfter_);
     }
     if (((bitField0_ & 0x00002000) != 0)) {
       size += com.google.protobuf.CodedOutputStream
@@ -1489,8 +1493,8 @@ private static final long serialVersionUID = 0L;
       if (!getCustomer()
           .equals(other.getCustomer())) return false;
     }
-    if (!getRequestId()
-        .equals(other.getRequestId())) return false;
+    if (!getIdempotencyKey()
+        .equals(other.getIdempotencyKey())) return false;
     if (getResumeAfter()
         != other.getResumeAfter()) return false;
     if (hasRepetitionPenalty() != other.hasRepetitionPenalty()) return false;
@@ -1604,11 +1608,10 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + CUSTOMER_FIELD_NUMBER;
       hash = (53 * hash) + getCustomer().hashCode();
     }
-    hash = (37 * hash) + REQUEST_ID_FIELD_NUMBER;
-    hash = (53 * hash) + getRequestId().hashCode();
+    hash = (37 * hash) + IDEMPOTENCY_KEY_FIELD_NUMBER;
+    hash = (53 * hash) + getIdempotencyKey().hashCode();
     hash = (37 * hash) + RESUME_AFTER_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getResumeAfter());
+    hash = (53 * hash) + getResumeAfter();
     if (hasRepetitionPenalty()) {
       hash = (37 * hash) + REPETITION_PENALTY_FIELD_NUMBER;
       hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
@@ -1724,7 +1727,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ChatWithContext and CompleteChatWithContext take.
+   * Request message for ChatWithContext and CompleteChatWithContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ChatWithContextRequest}
@@ -1844,8 +1847,8 @@ private static final long serialVersionUID = 0L;
         customerBuilder_.dispose();
         customerBuilder_ = null;
       }
-      requestId_ = "";
-      resumeAfter_ = 0L;
+      idempotencyKey_ = "";
+      resumeAfter_ = 0;
       repetitionPenalty_ = 0D;
       serviceTier_ = "";
       parallelToolCalls_ = false;
@@ -1991,7 +1994,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00001000;
       }
       if (((from_bitField0_ & 0x00200000) != 0)) {
-        result.requestId_ = requestId_;
+        result.idempotencyKey_ = idempotencyKey_;
       }
       if (((from_bitField0_ & 0x00400000) != 0)) {
         result.resumeAfter_ = resumeAfter_;
@@ -2152,12 +2155,12 @@ private static final long serialVersionUID = 0L;
       if (other.hasCustomer()) {
         mergeCustomer(other.getCustomer());
       }
-      if (!other.getRequestId().isEmpty()) {
-        requestId_ = other.requestId_;
+      if (!other.getIdempotencyKey().isEmpty()) {
+        idempotencyKey_ = other.idempotencyKey_;
         bitField0_ |= 0x00200000;
         onChanged();
       }
-      if (other.getResumeAfter() != 0L) {
+      if (other.getResumeAfter() != 0) {
         setResumeAfter(other.getResumeAfter());
       }
       if (other.hasRepetitionPenalty()) {
@@ -2332,12 +2335,12 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 170
             case 178: {
-              requestId_ = input.readStringRequireUtf8();
+              idempotencyKey_ = input.readStringRequireUtf8();
               bitField0_ |= 0x00200000;
               break;
             } // case 178
             case 184: {
-              resumeAfter_ = input.readInt64();
+              resumeAfter_ = input.readInt32();
               bitField0_ |= 0x00400000;
               break;
             } // case 184
@@ -2480,7 +2483,9 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * Required. The context's model.
+     * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+     * context's model, and another one is a violation. Required with an upstream id, whose model the
+     * server does not know.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2500,7 +2505,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Required. The context's model.
+     * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+     * context's model, and another one is a violation. Required with an upstream id, whose model the
+     * server does not know.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2521,7 +2528,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Required. The context's model.
+     * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+     * context's model, and another one is a violation. Required with an upstream id, whose model the
+     * server does not know.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2538,7 +2547,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Required. The context's model.
+     * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+     * context's model, and another one is a violation. Required with an upstream id, whose model the
+     * server does not know.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2552,7 +2563,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Required. The context's model.
+     * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+     * context's model, and another one is a violation. Required with an upstream id, whose model the
+     * server does not know.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -4811,28 +4824,28 @@ private static final long serialVersionUID = 0L;
       return customerBuilder_;
     }
 
-    private java.lang.Object requestId_ = "";
+    private java.lang.Object idempotencyKey_ = "";
     /**
      * <pre>
-     * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-     * resumes it instead of paying again: while it runs, which it does for a while after its last
-     * reader has gone, and for a while after it has ended (server's settings). A generation that
-     * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-     * goes on, and `started.resumable` is false.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-     * (GENERATION_ABANDONED) where the server that made the answer died.
+     * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+     * streaming, resumes the generation instead of paying for another. The generation runs on for a
+     * while after its last reader has left, and stays available for a while after it has ended
+     * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+     * characters. Without a store the call goes on, and `started.resumable` is false.
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+     * (GENERATION_ABANDONED) where the server that ran the generation died.
      * </pre>
      *
-     * <code>string request_id = 22 [json_name = "requestId"];</code>
-     * @return The requestId.
+     * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+     * @return The idempotencyKey.
      */
-    public java.lang.String getRequestId() {
-      java.lang.Object ref = requestId_;
+    public java.lang.String getIdempotencyKey() {
+      java.lang.Object ref = idempotencyKey_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        requestId_ = s;
+        idempotencyKey_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -4840,26 +4853,26 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-     * resumes it instead of paying again: while it runs, which it does for a while after its last
-     * reader has gone, and for a while after it has ended (server's settings). A generation that
-     * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-     * goes on, and `started.resumable` is false.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-     * (GENERATION_ABANDONED) where the server that made the answer died.
+     * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+     * streaming, resumes the generation instead of paying for another. The generation runs on for a
+     * while after its last reader has left, and stays available for a while after it has ended
+     * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+     * characters. Without a store the call goes on, and `started.resumable` is false.
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+     * (GENERATION_ABANDONED) where the server that ran the generation died.
      * </pre>
      *
-     * <code>string request_id = 22 [json_name = "requestId"];</code>
-     * @return The bytes for requestId.
+     * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+     * @return The bytes for idempotencyKey.
      */
     public com.google.protobuf.ByteString
-        getRequestIdBytes() {
-      java.lang.Object ref = requestId_;
+        getIdempotencyKeyBytes() {
+      java.lang.Object ref = idempotencyKey_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        requestId_ = b;
+        idempotencyKey_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -4867,99 +4880,99 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-     * resumes it instead of paying again: while it runs, which it does for a while after its last
-     * reader has gone, and for a while after it has ended (server's settings). A generation that
-     * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-     * goes on, and `started.resumable` is false.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-     * (GENERATION_ABANDONED) where the server that made the answer died.
+     * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+     * streaming, resumes the generation instead of paying for another. The generation runs on for a
+     * while after its last reader has left, and stays available for a while after it has ended
+     * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+     * characters. Without a store the call goes on, and `started.resumable` is false.
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+     * (GENERATION_ABANDONED) where the server that ran the generation died.
      * </pre>
      *
-     * <code>string request_id = 22 [json_name = "requestId"];</code>
-     * @param value The requestId to set.
+     * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+     * @param value The idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestId(
+    public Builder setIdempotencyKey(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00200000;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-     * resumes it instead of paying again: while it runs, which it does for a while after its last
-     * reader has gone, and for a while after it has ended (server's settings). A generation that
-     * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-     * goes on, and `started.resumable` is false.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-     * (GENERATION_ABANDONED) where the server that made the answer died.
+     * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+     * streaming, resumes the generation instead of paying for another. The generation runs on for a
+     * while after its last reader has left, and stays available for a while after it has ended
+     * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+     * characters. Without a store the call goes on, and `started.resumable` is false.
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+     * (GENERATION_ABANDONED) where the server that ran the generation died.
      * </pre>
      *
-     * <code>string request_id = 22 [json_name = "requestId"];</code>
+     * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearRequestId() {
-      requestId_ = getDefaultInstance().getRequestId();
+    public Builder clearIdempotencyKey() {
+      idempotencyKey_ = getDefaultInstance().getIdempotencyKey();
       bitField0_ = (bitField0_ & ~0x00200000);
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-     * resumes it instead of paying again: while it runs, which it does for a while after its last
-     * reader has gone, and for a while after it has ended (server's settings). A generation that
-     * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-     * goes on, and `started.resumable` is false.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-     * (GENERATION_ABANDONED) where the server that made the answer died.
+     * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+     * streaming, resumes the generation instead of paying for another. The generation runs on for a
+     * while after its last reader has left, and stays available for a while after it has ended
+     * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+     * characters. Without a store the call goes on, and `started.resumable` is false.
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+     * (GENERATION_ABANDONED) where the server that ran the generation died.
      * </pre>
      *
-     * <code>string request_id = 22 [json_name = "requestId"];</code>
-     * @param value The bytes for requestId to set.
+     * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+     * @param value The bytes for idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestIdBytes(
+    public Builder setIdempotencyKeyBytes(
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00200000;
       onChanged();
       return this;
     }
 
-    private long resumeAfter_ ;
+    private int resumeAfter_ ;
     /**
      * <pre>
      * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 23 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 23 [json_name = "resumeAfter"];</code>
      * @return The resumeAfter.
      */
     @java.lang.Override
-    public long getResumeAfter() {
+    public int getResumeAfter() {
       return resumeAfter_;
     }
     /**
      * <pre>
      * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 23 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 23 [json_name = "resumeAfter"];</code>
      * @param value The resumeAfter to set.
      * @return This builder for chaining.
      */
-    public Builder setResumeAfter(long value) {
+    public Builder setResumeAfter(int value) {
 
       resumeAfter_ = value;
       bitField0_ |= 0x00400000;
@@ -4969,16 +4982,16 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 23 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 23 [json_name = "resumeAfter"];</code>
      * @return This builder for chaining.
      */
     public Builder clearResumeAfter() {
       bitField0_ = (bitField0_ & ~0x00400000);
-      resumeAfter_ = 0L;
+      resumeAfter_ = 0;
       onChanged();
       return this;
     }

@@ -34,7 +34,9 @@ public interface ChatWithContextRequestOrBuilder extends
 
   /**
    * <pre>
-   * Required. The context's model.
+   * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+   * context's model, and another one is a violation. Required with an upstream id, whose model the
+   * server does not know.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -43,7 +45,9 @@ public interface ChatWithContextRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * Required. The context's model.
+   * The model. Optional where `context_id` is a context's id (`context-…`): the server knows the
+   * context's model, and another one is a violation. Required with an upstream id, whose model the
+   * server does not know.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -562,47 +566,47 @@ public interface ChatWithContextRequestOrBuilder extends
 
   /**
    * <pre>
-   * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-   * resumes it instead of paying again: while it runs, which it does for a while after its last
-   * reader has gone, and for a while after it has ended (server's settings). A generation that
-   * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-   * goes on, and `started.resumable` is false.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-   * (GENERATION_ABANDONED) where the server that made the answer died.
+   * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+   * streaming, resumes the generation instead of paying for another. The generation runs on for a
+   * while after its last reader has left, and stays available for a while after it has ended
+   * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+   * characters. Without a store the call goes on, and `started.resumable` is false.
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+   * (GENERATION_ABANDONED) where the server that ran the generation died.
    * </pre>
    *
-   * <code>string request_id = 22 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
-  java.lang.String getRequestId();
+  java.lang.String getIdempotencyKey();
   /**
    * <pre>
-   * Optional. Names the generation, so that the same request with the same id, unary or streaming,
-   * resumes it instead of paying again: while it runs, which it does for a while after its last
-   * reader has gone, and for a while after it has ended (server's settings). A generation that
-   * failed before its first event is begun again. 1 to 128 characters. Without a store the call
-   * goes on, and `started.resumable` is false.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
-   * (GENERATION_ABANDONED) where the server that made the answer died.
+   * Optional. Makes the generation resumable: a repeated request with the same key, unary or
+   * streaming, resumes the generation instead of paying for another. The generation runs on for a
+   * while after its last reader has left, and stays available for a while after it has ended
+   * (settings `resume_grace` and `resume_retention`). A generation that failed before its first event starts again. 1 to 128
+   * characters. Without a store the call goes on, and `started.resumable` is false.
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with another request; ABORTED
+   * (GENERATION_ABANDONED) where the server that ran the generation died.
    * </pre>
    *
-   * <code>string request_id = 22 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 22 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   com.google.protobuf.ByteString
-      getRequestIdBytes();
+      getIdempotencyKeyBytes();
 
   /**
    * <pre>
    * Optional. The `sequence` of the last event that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    * </pre>
    *
-   * <code>int64 resume_after = 23 [json_name = "resumeAfter"];</code>
+   * <code>int32 resume_after = 23 [json_name = "resumeAfter"];</code>
    * @return The resumeAfter.
    */
-  long getResumeAfter();
+  int getResumeAfter();
 
   /**
    * <pre>

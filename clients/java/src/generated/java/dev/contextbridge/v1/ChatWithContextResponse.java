@@ -107,17 +107,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int SEQUENCE_FIELD_NUMBER = 1;
-  private long sequence_ = 0L;
+  private int sequence_ = 0;
   /**
    * <pre>
    * The event's place in its generation, from 1, without gaps.
    * </pre>
    *
-   * <code>int64 sequence = 1 [json_name = "sequence"];</code>
+   * <code>int32 sequence = 1 [json_name = "sequence"];</code>
    * @return The sequence.
    */
   @java.lang.Override
-  public long getSequence() {
+  public int getSequence() {
     return sequence_;
   }
 
@@ -127,7 +127,7 @@ private static final long serialVersionUID = 0L;
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    * @return Whether the started field is set.
    */
   @java.lang.Override
@@ -139,29 +139,29 @@ private static final long serialVersionUID = 0L;
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    * @return The started.
    */
   @java.lang.Override
-  public dev.contextbridge.v1.Started getStarted() {
+  public dev.contextbridge.v1.ChatStarted getStarted() {
     if (eventCase_ == 2) {
-       return (dev.contextbridge.v1.Started) event_;
+       return (dev.contextbridge.v1.ChatStarted) event_;
     }
-    return dev.contextbridge.v1.Started.getDefaultInstance();
+    return dev.contextbridge.v1.ChatStarted.getDefaultInstance();
   }
   /**
    * <pre>
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    */
   @java.lang.Override
-  public dev.contextbridge.v1.StartedOrBuilder getStartedOrBuilder() {
+  public dev.contextbridge.v1.ChatStartedOrBuilder getStartedOrBuilder() {
     if (eventCase_ == 2) {
-       return (dev.contextbridge.v1.Started) event_;
+       return (dev.contextbridge.v1.ChatStarted) event_;
     }
-    return dev.contextbridge.v1.Started.getDefaultInstance();
+    return dev.contextbridge.v1.ChatStarted.getDefaultInstance();
   }
 
   public static final int CONTENT_FIELD_NUMBER = 3;
@@ -388,7 +388,7 @@ private static final long serialVersionUID = 0L;
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    * @return Whether the completed field is set.
    */
   @java.lang.Override
@@ -400,29 +400,29 @@ private static final long serialVersionUID = 0L;
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    * @return The completed.
    */
   @java.lang.Override
-  public dev.contextbridge.v1.Completed getCompleted() {
+  public dev.contextbridge.v1.ChatCompleted getCompleted() {
     if (eventCase_ == 8) {
-       return (dev.contextbridge.v1.Completed) event_;
+       return (dev.contextbridge.v1.ChatCompleted) event_;
     }
-    return dev.contextbridge.v1.Completed.getDefaultInstance();
+    return dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
   }
   /**
    * <pre>
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    */
   @java.lang.Override
-  public dev.contextbridge.v1.CompletedOrBuilder getCompletedOrBuilder() {
+  public dev.contextbridge.v1.ChatCompletedOrBuilder getCompletedOrBuilder() {
     if (eventCase_ == 8) {
-       return (dev.contextbridge.v1.Completed) event_;
+       return (dev.contextbridge.v1.ChatCompleted) event_;
     }
-    return dev.contextbridge.v1.Completed.getDefaultInstance();
+    return dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
   }
 
   public static final int EXTRA_FIELD_NUMBER = 9;
@@ -482,11 +482,11 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   public void writeTo(com.google.protobuf.CodedOutputStream output)
                       throws java.io.IOException {
-    if (sequence_ != 0L) {
-      output.writeInt64(1, sequence_);
+    if (sequence_ != 0) {
+      output.writeInt32(1, sequence_);
     }
     if (eventCase_ == 2) {
-      output.writeMessage(2, (dev.contextbridge.v1.Started) event_);
+      output.writeMessage(2, (dev.contextbridge.v1.ChatStarted) event_);
     }
     if (eventCase_ == 3) {
       output.writeMessage(3, (dev.contextbridge.v1.TextDelta) event_);
@@ -504,7 +504,7 @@ private static final long serialVersionUID = 0L;
       output.writeMessage(7, (dev.contextbridge.v1.ChoiceFinished) event_);
     }
     if (eventCase_ == 8) {
-      output.writeMessage(8, (dev.contextbridge.v1.Completed) event_);
+      output.writeMessage(8, (dev.contextbridge.v1.ChatCompleted) event_);
     }
     if (eventCase_ == 9) {
       output.writeMessage(9, (dev.contextbridge.v1.ExtraDelta) event_);
@@ -513,13 +513,13 @@ private static final long serialVersionUID = 0L;
   }
   private int computeSerializedSize_0() {
     int size = 0;
-    if (sequence_ != 0L) {
+    if (sequence_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(1, sequence_);
+        .computeInt32Size(1, sequence_);
     }
     if (eventCase_ == 2) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(2, (dev.contextbridge.v1.Started) event_);
+        .computeMessageSize(2, (dev.contextbridge.v1.ChatStarted) event_);
     }
     if (eventCase_ == 3) {
       size += com.google.protobuf.CodedOutputStream
@@ -543,7 +543,7 @@ private static final long serialVersionUID = 0L;
     }
     if (eventCase_ == 8) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(8, (dev.contextbridge.v1.Completed) event_);
+        .computeMessageSize(8, (dev.contextbridge.v1.ChatCompleted) event_);
     }
     if (eventCase_ == 9) {
       size += com.google.protobuf.CodedOutputStream
@@ -624,8 +624,7 @@ private static final long serialVersionUID = 0L;
     int hash = 41;
     hash = (19 * hash) + getDescriptor().hashCode();
     hash = (37 * hash) + SEQUENCE_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSequence());
+    hash = (53 * hash) + getSequence();
     switch (eventCase_) {
       case 2:
         hash = (37 * hash) + STARTED_FIELD_NUMBER;
@@ -797,7 +796,7 @@ private static final long serialVersionUID = 0L;
     public Builder clear() {
       super.clear();
       bitField0_ = 0;
-      sequence_ = 0L;
+      sequence_ = 0;
       if (startedBuilder_ != null) {
         startedBuilder_.clear();
       }
@@ -912,7 +911,7 @@ private static final long serialVersionUID = 0L;
 
     public Builder mergeFrom(dev.contextbridge.v1.ChatWithContextResponse other) {
       if (other == dev.contextbridge.v1.ChatWithContextResponse.getDefaultInstance()) return this;
-      if (other.getSequence() != 0L) {
+      if (other.getSequence() != 0) {
         setSequence(other.getSequence());
       }
       switch (other.getEventCase()) {
@@ -977,7 +976,7 @@ private static final long serialVersionUID = 0L;
               done = true;
               break;
             case 8: {
-              sequence_ = input.readInt64();
+              sequence_ = input.readInt32();
               bitField0_ |= 0x00000001;
               break;
             } // case 8
@@ -1069,17 +1068,17 @@ private static final long serialVersionUID = 0L;
 
     private int bitField0_;
 
-    private long sequence_ ;
+    private int sequence_ ;
     /**
      * <pre>
      * The event's place in its generation, from 1, without gaps.
      * </pre>
      *
-     * <code>int64 sequence = 1 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 1 [json_name = "sequence"];</code>
      * @return The sequence.
      */
     @java.lang.Override
-    public long getSequence() {
+    public int getSequence() {
       return sequence_;
     }
     /**
@@ -1087,11 +1086,11 @@ private static final long serialVersionUID = 0L;
      * The event's place in its generation, from 1, without gaps.
      * </pre>
      *
-     * <code>int64 sequence = 1 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 1 [json_name = "sequence"];</code>
      * @param value The sequence to set.
      * @return This builder for chaining.
      */
-    public Builder setSequence(long value) {
+    public Builder setSequence(int value) {
 
       sequence_ = value;
       bitField0_ |= 0x00000001;
@@ -1103,24 +1102,24 @@ private static final long serialVersionUID = 0L;
      * The event's place in its generation, from 1, without gaps.
      * </pre>
      *
-     * <code>int64 sequence = 1 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 1 [json_name = "sequence"];</code>
      * @return This builder for chaining.
      */
     public Builder clearSequence() {
       bitField0_ = (bitField0_ & ~0x00000001);
-      sequence_ = 0L;
+      sequence_ = 0;
       onChanged();
       return this;
     }
 
     private com.google.protobuf.SingleFieldBuilder<
-        dev.contextbridge.v1.Started, dev.contextbridge.v1.Started.Builder, dev.contextbridge.v1.StartedOrBuilder> startedBuilder_;
+        dev.contextbridge.v1.ChatStarted, dev.contextbridge.v1.ChatStarted.Builder, dev.contextbridge.v1.ChatStartedOrBuilder> startedBuilder_;
     /**
      * <pre>
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      * @return Whether the started field is set.
      */
     @java.lang.Override
@@ -1132,21 +1131,21 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      * @return The started.
      */
     @java.lang.Override
-    public dev.contextbridge.v1.Started getStarted() {
+    public dev.contextbridge.v1.ChatStarted getStarted() {
       if (startedBuilder_ == null) {
         if (eventCase_ == 2) {
-          return (dev.contextbridge.v1.Started) event_;
+          return (dev.contextbridge.v1.ChatStarted) event_;
         }
-        return dev.contextbridge.v1.Started.getDefaultInstance();
+        return dev.contextbridge.v1.ChatStarted.getDefaultInstance();
       } else {
         if (eventCase_ == 2) {
           return startedBuilder_.getMessage();
         }
-        return dev.contextbridge.v1.Started.getDefaultInstance();
+        return dev.contextbridge.v1.ChatStarted.getDefaultInstance();
       }
     }
     /**
@@ -1154,9 +1153,9 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
-    public Builder setStarted(dev.contextbridge.v1.Started value) {
+    public Builder setStarted(dev.contextbridge.v1.ChatStarted value) {
       if (startedBuilder_ == null) {
         java.util.Objects.requireNonNull(value);
         event_ = value;
@@ -1172,10 +1171,10 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
     public Builder setStarted(
-        dev.contextbridge.v1.Started.Builder builderForValue) {
+        dev.contextbridge.v1.ChatStarted.Builder builderForValue) {
       if (startedBuilder_ == null) {
         event_ = builderForValue.build();
         onChanged();
@@ -1190,13 +1189,13 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
-    public Builder mergeStarted(dev.contextbridge.v1.Started value) {
+    public Builder mergeStarted(dev.contextbridge.v1.ChatStarted value) {
       if (startedBuilder_ == null) {
         if (eventCase_ == 2 &&
-            event_ != dev.contextbridge.v1.Started.getDefaultInstance()) {
-          event_ = dev.contextbridge.v1.Started.newBuilder((dev.contextbridge.v1.Started) event_)
+            event_ != dev.contextbridge.v1.ChatStarted.getDefaultInstance()) {
+          event_ = dev.contextbridge.v1.ChatStarted.newBuilder((dev.contextbridge.v1.ChatStarted) event_)
               .mergeFrom(value).buildPartial();
         } else {
           event_ = value;
@@ -1217,7 +1216,7 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
     public Builder clearStarted() {
       if (startedBuilder_ == null) {
@@ -1240,9 +1239,9 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
-    public dev.contextbridge.v1.Started.Builder getStartedBuilder() {
+    public dev.contextbridge.v1.ChatStarted.Builder getStartedBuilder() {
       return internalGetStartedFieldBuilder().getBuilder();
     }
     /**
@@ -1250,17 +1249,17 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
     @java.lang.Override
-    public dev.contextbridge.v1.StartedOrBuilder getStartedOrBuilder() {
+    public dev.contextbridge.v1.ChatStartedOrBuilder getStartedOrBuilder() {
       if ((eventCase_ == 2) && (startedBuilder_ != null)) {
         return startedBuilder_.getMessageOrBuilder();
       } else {
         if (eventCase_ == 2) {
-          return (dev.contextbridge.v1.Started) event_;
+          return (dev.contextbridge.v1.ChatStarted) event_;
         }
-        return dev.contextbridge.v1.Started.getDefaultInstance();
+        return dev.contextbridge.v1.ChatStarted.getDefaultInstance();
       }
     }
     /**
@@ -1268,18 +1267,18 @@ private static final long serialVersionUID = 0L;
      * The answer began. The first event, once.
      * </pre>
      *
-     * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+     * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
-        dev.contextbridge.v1.Started, dev.contextbridge.v1.Started.Builder, dev.contextbridge.v1.StartedOrBuilder> 
+        dev.contextbridge.v1.ChatStarted, dev.contextbridge.v1.ChatStarted.Builder, dev.contextbridge.v1.ChatStartedOrBuilder> 
         internalGetStartedFieldBuilder() {
       if (startedBuilder_ == null) {
         if (!(eventCase_ == 2)) {
-          event_ = dev.contextbridge.v1.Started.getDefaultInstance();
+          event_ = dev.contextbridge.v1.ChatStarted.getDefaultInstance();
         }
         startedBuilder_ = new com.google.protobuf.SingleFieldBuilder<
-            dev.contextbridge.v1.Started, dev.contextbridge.v1.Started.Builder, dev.contextbridge.v1.StartedOrBuilder>(
-                (dev.contextbridge.v1.Started) event_,
+            dev.contextbridge.v1.ChatStarted, dev.contextbridge.v1.ChatStarted.Builder, dev.contextbridge.v1.ChatStartedOrBuilder>(
+                (dev.contextbridge.v1.ChatStarted) event_,
                 getParentForChildren(),
                 isClean());
         event_ = null;
@@ -2179,13 +2178,13 @@ private static final long serialVersionUID = 0L;
     }
 
     private com.google.protobuf.SingleFieldBuilder<
-        dev.contextbridge.v1.Completed, dev.contextbridge.v1.Completed.Builder, dev.contextbridge.v1.CompletedOrBuilder> completedBuilder_;
+        dev.contextbridge.v1.ChatCompleted, dev.contextbridge.v1.ChatCompleted.Builder, dev.contextbridge.v1.ChatCompletedOrBuilder> completedBuilder_;
     /**
      * <pre>
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      * @return Whether the completed field is set.
      */
     @java.lang.Override
@@ -2197,21 +2196,21 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      * @return The completed.
      */
     @java.lang.Override
-    public dev.contextbridge.v1.Completed getCompleted() {
+    public dev.contextbridge.v1.ChatCompleted getCompleted() {
       if (completedBuilder_ == null) {
         if (eventCase_ == 8) {
-          return (dev.contextbridge.v1.Completed) event_;
+          return (dev.contextbridge.v1.ChatCompleted) event_;
         }
-        return dev.contextbridge.v1.Completed.getDefaultInstance();
+        return dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
       } else {
         if (eventCase_ == 8) {
           return completedBuilder_.getMessage();
         }
-        return dev.contextbridge.v1.Completed.getDefaultInstance();
+        return dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
       }
     }
     /**
@@ -2219,9 +2218,9 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
-    public Builder setCompleted(dev.contextbridge.v1.Completed value) {
+    public Builder setCompleted(dev.contextbridge.v1.ChatCompleted value) {
       if (completedBuilder_ == null) {
         java.util.Objects.requireNonNull(value);
         event_ = value;
@@ -2237,10 +2236,10 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
     public Builder setCompleted(
-        dev.contextbridge.v1.Completed.Builder builderForValue) {
+        dev.contextbridge.v1.ChatCompleted.Builder builderForValue) {
       if (completedBuilder_ == null) {
         event_ = builderForValue.build();
         onChanged();
@@ -2255,13 +2254,13 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
-    public Builder mergeCompleted(dev.contextbridge.v1.Completed value) {
+    public Builder mergeCompleted(dev.contextbridge.v1.ChatCompleted value) {
       if (completedBuilder_ == null) {
         if (eventCase_ == 8 &&
-            event_ != dev.contextbridge.v1.Completed.getDefaultInstance()) {
-          event_ = dev.contextbridge.v1.Completed.newBuilder((dev.contextbridge.v1.Completed) event_)
+            event_ != dev.contextbridge.v1.ChatCompleted.getDefaultInstance()) {
+          event_ = dev.contextbridge.v1.ChatCompleted.newBuilder((dev.contextbridge.v1.ChatCompleted) event_)
               .mergeFrom(value).buildPartial();
         } else {
           event_ = value;
@@ -2282,7 +2281,7 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
     public Builder clearCompleted() {
       if (completedBuilder_ == null) {
@@ -2305,9 +2304,9 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
-    public dev.contextbridge.v1.Completed.Builder getCompletedBuilder() {
+    public dev.contextbridge.v1.ChatCompleted.Builder getCompletedBuilder() {
       return internalGetCompletedFieldBuilder().getBuilder();
     }
     /**
@@ -2315,17 +2314,17 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
     @java.lang.Override
-    public dev.contextbridge.v1.CompletedOrBuilder getCompletedOrBuilder() {
+    public dev.contextbridge.v1.ChatCompletedOrBuilder getCompletedOrBuilder() {
       if ((eventCase_ == 8) && (completedBuilder_ != null)) {
         return completedBuilder_.getMessageOrBuilder();
       } else {
         if (eventCase_ == 8) {
-          return (dev.contextbridge.v1.Completed) event_;
+          return (dev.contextbridge.v1.ChatCompleted) event_;
         }
-        return dev.contextbridge.v1.Completed.getDefaultInstance();
+        return dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
       }
     }
     /**
@@ -2333,18 +2332,18 @@ private static final long serialVersionUID = 0L;
      * The answer is whole. The last event, once, of every success.
      * </pre>
      *
-     * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+     * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
-        dev.contextbridge.v1.Completed, dev.contextbridge.v1.Completed.Builder, dev.contextbridge.v1.CompletedOrBuilder> 
+        dev.contextbridge.v1.ChatCompleted, dev.contextbridge.v1.ChatCompleted.Builder, dev.contextbridge.v1.ChatCompletedOrBuilder> 
         internalGetCompletedFieldBuilder() {
       if (completedBuilder_ == null) {
         if (!(eventCase_ == 8)) {
-          event_ = dev.contextbridge.v1.Completed.getDefaultInstance();
+          event_ = dev.contextbridge.v1.ChatCompleted.getDefaultInstance();
         }
         completedBuilder_ = new com.google.protobuf.SingleFieldBuilder<
-            dev.contextbridge.v1.Completed, dev.contextbridge.v1.Completed.Builder, dev.contextbridge.v1.CompletedOrBuilder>(
-                (dev.contextbridge.v1.Completed) event_,
+            dev.contextbridge.v1.ChatCompleted, dev.contextbridge.v1.ChatCompleted.Builder, dev.contextbridge.v1.ChatCompletedOrBuilder>(
+                (dev.contextbridge.v1.ChatCompleted) event_,
                 getParentForChildren(),
                 isClean());
         event_ = null;

@@ -15,17 +15,17 @@ public interface ChatWithContextResponseOrBuilder extends
    * The event's place in its generation, from 1, without gaps.
    * </pre>
    *
-   * <code>int64 sequence = 1 [json_name = "sequence"];</code>
+   * <code>int32 sequence = 1 [json_name = "sequence"];</code>
    * @return The sequence.
    */
-  long getSequence();
+  int getSequence();
 
   /**
    * <pre>
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    * @return Whether the started field is set.
    */
   boolean hasStarted();
@@ -34,18 +34,18 @@ public interface ChatWithContextResponseOrBuilder extends
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    * @return The started.
    */
-  dev.contextbridge.v1.Started getStarted();
+  dev.contextbridge.v1.ChatStarted getStarted();
   /**
    * <pre>
    * The answer began. The first event, once.
    * </pre>
    *
-   * <code>.contextbridge.v1.Started started = 2 [json_name = "started"];</code>
+   * <code>.contextbridge.v1.ChatStarted started = 2 [json_name = "started"];</code>
    */
-  dev.contextbridge.v1.StartedOrBuilder getStartedOrBuilder();
+  dev.contextbridge.v1.ChatStartedOrBuilder getStartedOrBuilder();
 
   /**
    * <pre>
@@ -190,7 +190,7 @@ public interface ChatWithContextResponseOrBuilder extends
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    * @return Whether the completed field is set.
    */
   boolean hasCompleted();
@@ -199,18 +199,18 @@ public interface ChatWithContextResponseOrBuilder extends
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    * @return The completed.
    */
-  dev.contextbridge.v1.Completed getCompleted();
+  dev.contextbridge.v1.ChatCompleted getCompleted();
   /**
    * <pre>
    * The answer is whole. The last event, once, of every success.
    * </pre>
    *
-   * <code>.contextbridge.v1.Completed completed = 8 [json_name = "completed"];</code>
+   * <code>.contextbridge.v1.ChatCompleted completed = 8 [json_name = "completed"];</code>
    */
-  dev.contextbridge.v1.CompletedOrBuilder getCompletedOrBuilder();
+  dev.contextbridge.v1.ChatCompletedOrBuilder getCompletedOrBuilder();
 
   /**
    * <pre>

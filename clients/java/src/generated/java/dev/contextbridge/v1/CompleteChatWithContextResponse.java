@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CompleteChatWithContext returns.
+ * Response message for CompleteChatWithContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CompleteChatWithContextResponse}
@@ -847,7 +847,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CompleteChatWithContext returns.
+   * Response message for CompleteChatWithContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CompleteChatWithContextResponse}

@@ -89,35 +89,34 @@ public final class ContextProto extends com.google.protobuf.GeneratedFile {
       "\001(\tR\004type\0223\n\023last_history_tokens\030\002 \001(\005H\000" +
       "R\021lastHistoryTokens\210\001\001\022*\n\016rolling_tokens" +
       "\030\003 \001(\010H\001R\rrollingTokens\210\001\001B\026\n\024_last_hist" +
-      "ory_tokensB\021\n\017_rolling_tokens\"\225\003\n\021Contex" +
+      "ory_tokensB\021\n\017_rolling_tokens\"\374\002\n\021Contex" +
       "tStatistics\022\035\n\ncall_count\030\001 \001(\003R\tcallCou" +
-      "nt\022,\n\022cached_token_count\030\002 \001(\003R\020cachedTo" +
-      "kenCount\0220\n\024creation_token_count\030\003 \001(\003R\022" +
-      "creationTokenCount\022#\n\rrestore_count\030\004 \001(" +
-      "\003R\014restoreCount\022!\n\014inline_count\030\005 \001(\003R\013i" +
-      "nlineCount\022,\n\022prompt_token_count\030\006 \001(\003R\020" +
-      "promptTokenCount\0224\n\026completion_token_cou" +
-      "nt\030\007 \001(\003R\024completionTokenCount\022\037\n\013token_" +
-      "hours\030\010 \001(\001R\ntokenHours\0224\n\005money\030\t \001(\0132\036" +
-      ".contextbridge.v1.ContextMoneyR\005money\"\302\001" +
-      "\n\014ContextMoney\022\032\n\010currency\030\001 \001(\tR\010curren" +
-      "cy\022!\n\014spent_micros\030\002 \001(\003R\013spentMicros\022!\n" +
-      "\014saved_micros\030\003 \001(\003R\013savedMicros\0226\n\025brea" +
-      "k_even_call_count\030\004 \001(\003H\000R\022breakEvenCall" +
-      "Count\210\001\001B\030\n\026_break_even_call_count\"V\n\016Co" +
-      "ntextOutcome\022\016\n\002id\030\001 \001(\tR\002id\022\032\n\010restored" +
-      "\030\002 \001(\010R\010restored\022\030\n\007inlined\030\003 \001(\010R\007inlin" +
-      "ed*e\n\013ContextMode\022\034\n\030CONTEXT_MODE_UNSPEC" +
-      "IFIED\020\000\022\030\n\024CONTEXT_MODE_SESSION\020\001\022\036\n\032CON" +
-      "TEXT_MODE_COMMON_PREFIX\020\002*]\n\014ContextStat" +
-      "e\022\035\n\031CONTEXT_STATE_UNSPECIFIED\020\000\022\026\n\022CONT" +
-      "EXT_STATE_WARM\020\001\022\026\n\022CONTEXT_STATE_COLD\020\002" +
-      "*n\n\010Recovery\022\030\n\024RECOVERY_UNSPECIFIED\020\000\022\022" +
-      "\n\016RECOVERY_NEVER\020\001\022\024\n\020RECOVERY_RESTORE\020\002" +
-      "\022\036\n\032RECOVERY_RESTORE_OR_INLINE\020\003B]\n\024dev." +
-      "contextbridge.v1B\014ContextProtoP\001Z5contex" +
-      "tbridge.dev/go/contextbridge/v1;contextb" +
-      "ridgev1b\006proto3"
+      "nt\022#\n\rcached_tokens\030\002 \001(\003R\014cachedTokens\022" +
+      "2\n\025cache_creation_tokens\030\003 \001(\003R\023cacheCre" +
+      "ationTokens\022#\n\rrestore_count\030\004 \001(\003R\014rest" +
+      "oreCount\022!\n\014inline_count\030\005 \001(\003R\013inlineCo" +
+      "unt\022#\n\rprompt_tokens\030\006 \001(\003R\014promptTokens" +
+      "\022+\n\021completion_tokens\030\007 \001(\003R\020completionT" +
+      "okens\022\037\n\013token_hours\030\010 \001(\001R\ntokenHours\0224" +
+      "\n\005money\030\t \001(\0132\036.contextbridge.v1.Context" +
+      "MoneyR\005money\"\302\001\n\014ContextMoney\022\032\n\010currenc" +
+      "y\030\001 \001(\tR\010currency\022!\n\014spent_micros\030\002 \001(\003R" +
+      "\013spentMicros\022!\n\014saved_micros\030\003 \001(\003R\013save" +
+      "dMicros\0226\n\025break_even_call_count\030\004 \001(\003H\000" +
+      "R\022breakEvenCallCount\210\001\001B\030\n\026_break_even_c" +
+      "all_count\"V\n\016ContextOutcome\022\016\n\002id\030\001 \001(\tR" +
+      "\002id\022\032\n\010restored\030\002 \001(\010R\010restored\022\030\n\007inlin" +
+      "ed\030\003 \001(\010R\007inlined*e\n\013ContextMode\022\034\n\030CONT" +
+      "EXT_MODE_UNSPECIFIED\020\000\022\030\n\024CONTEXT_MODE_S" +
+      "ESSION\020\001\022\036\n\032CONTEXT_MODE_COMMON_PREFIX\020\002" +
+      "*]\n\014ContextState\022\035\n\031CONTEXT_STATE_UNSPEC" +
+      "IFIED\020\000\022\026\n\022CONTEXT_STATE_WARM\020\001\022\026\n\022CONTE" +
+      "XT_STATE_COLD\020\002*n\n\010Recovery\022\030\n\024RECOVERY_" +
+      "UNSPECIFIED\020\000\022\022\n\016RECOVERY_NEVER\020\001\022\024\n\020REC" +
+      "OVERY_RESTORE\020\002\022\036\n\032RECOVERY_RESTORE_OR_I" +
+      "NLINE\020\003B]\n\024dev.contextbridge.v1B\014Context" +
+      "ProtoP\001Z5contextbridge.dev/go/contextbri" +
+      "dge/v1;contextbridgev1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -143,7 +142,7 @@ public final class ContextProto extends com.google.protobuf.GeneratedFile {
     internal_static_contextbridge_v1_ContextStatistics_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ContextStatistics_descriptor,
-        new java.lang.String[] { "CallCount", "CachedTokenCount", "CreationTokenCount", "RestoreCount", "InlineCount", "PromptTokenCount", "CompletionTokenCount", "TokenHours", "Money", });
+        new java.lang.String[] { "CallCount", "CachedTokens", "CacheCreationTokens", "RestoreCount", "InlineCount", "PromptTokens", "CompletionTokens", "TokenHours", "Money", });
     internal_static_contextbridge_v1_ContextMoney_descriptor =
       getDescriptor().getMessageType(3);
     internal_static_contextbridge_v1_ContextMoney_fieldAccessorTable = new

@@ -5,6 +5,8 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
 /**
  * <pre>
  * Contexts, and chats that start from them.
+ * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+ * cached content, a file) by `name`, as Google's API has it. No message has both.
  * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
  * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
  * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -298,6 +300,8 @@ public final class ContextServiceGrpc {
   /**
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -309,7 +313,7 @@ public final class ContextServiceGrpc {
     /**
      * <pre>
      * Makes a context from messages. Upstream charges for it from now until its binding lapses.
-     * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+     * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
      * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
      * NOT_FOUND (no such model).
      * </pre>
@@ -368,10 +372,10 @@ public final class ContextServiceGrpc {
      * Continues from a context and streams the answer.
      * `started` comes first and `completed` last, exactly once each, on every success; a stream
      * without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-     * others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+     * others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
      * Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-     * FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-     * `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+     * ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+     * `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
      * (GENERATION_ABANDONED).
      * </pre>
      */
@@ -395,6 +399,8 @@ public final class ContextServiceGrpc {
    * Base class for the server implementation of the service ContextService.
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -413,6 +419,8 @@ public final class ContextServiceGrpc {
    * A stub to allow clients to do asynchronous rpc calls to service ContextService.
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -435,7 +443,7 @@ public final class ContextServiceGrpc {
     /**
      * <pre>
      * Makes a context from messages. Upstream charges for it from now until its binding lapses.
-     * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+     * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
      * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
      * NOT_FOUND (no such model).
      * </pre>
@@ -499,10 +507,10 @@ public final class ContextServiceGrpc {
      * Continues from a context and streams the answer.
      * `started` comes first and `completed` last, exactly once each, on every success; a stream
      * without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-     * others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+     * others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
      * Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-     * FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-     * `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+     * ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+     * `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
      * (GENERATION_ABANDONED).
      * </pre>
      */
@@ -528,6 +536,8 @@ public final class ContextServiceGrpc {
    * A stub to allow clients to do synchronous rpc calls to service ContextService.
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -550,7 +560,7 @@ public final class ContextServiceGrpc {
     /**
      * <pre>
      * Makes a context from messages. Upstream charges for it from now until its binding lapses.
-     * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+     * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
      * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
      * NOT_FOUND (no such model).
      * </pre>
@@ -609,10 +619,10 @@ public final class ContextServiceGrpc {
      * Continues from a context and streams the answer.
      * `started` comes first and `completed` last, exactly once each, on every success; a stream
      * without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-     * others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+     * others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
      * Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-     * FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-     * `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+     * ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+     * `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
      * (GENERATION_ABANDONED).
      * </pre>
      */
@@ -638,6 +648,8 @@ public final class ContextServiceGrpc {
    * A stub to allow clients to do limited synchronous rpc calls to service ContextService.
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -660,7 +672,7 @@ public final class ContextServiceGrpc {
     /**
      * <pre>
      * Makes a context from messages. Upstream charges for it from now until its binding lapses.
-     * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+     * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
      * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
      * NOT_FOUND (no such model).
      * </pre>
@@ -719,10 +731,10 @@ public final class ContextServiceGrpc {
      * Continues from a context and streams the answer.
      * `started` comes first and `completed` last, exactly once each, on every success; a stream
      * without `completed` failed, and its status says how. Cancelling ends upstream's work, unless
-     * others share it (`response_cache`) or it is kept to be resumed (`request_id`).
+     * others share it (`response_cache`) or it is kept to be resumed (`idempotency_key`).
      * Errors: NOT_FOUND (CONTEXT_NOT_FOUND, CACHE_NOT_FOUND, CACHE_EXPIRED, MODEL_NOT_FOUND),
-     * FAILED_PRECONDITION with RetryInfo (CONTEXT_BUSY: another call holds the session); with
-     * `request_id`: ALREADY_EXISTS (REQUEST_ID_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
+     * ABORTED with RetryInfo (CONTEXT_BUSY: another call holds the session); with
+     * `idempotency_key`: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED), OUT_OF_RANGE (NOT_RESUMABLE), ABORTED
      * (GENERATION_ABANDONED).
      * </pre>
      */
@@ -747,6 +759,8 @@ public final class ContextServiceGrpc {
    * A stub to allow clients to do ListenableFuture-style rpc calls to service ContextService.
    * <pre>
    * Contexts, and chats that start from them.
+   * A resource of the server's own (a context) is identified by `id`, a resource of Gemini's API (a
+   * cached content, a file) by `name`, as Google's API has it. No message has both.
    * Every failure is a status with one ErrorInfo (domain `contextbridge.dev`, reasons in
    * error_reason.proto), never an event. Errors common to all: INVALID_ARGUMENT with every field
    * violation at once, UNAUTHENTICATED, RESOURCE_EXHAUSTED with RetryInfo where waiting helps,
@@ -769,7 +783,7 @@ public final class ContextServiceGrpc {
     /**
      * <pre>
      * Makes a context from messages. Upstream charges for it from now until its binding lapses.
-     * Not idempotent without `request_id`: a repeated call makes, and pays for, a second binding.
+     * Not idempotent without `idempotency_key`: a repeated call makes, and pays for, a second binding.
      * Errors: INVALID_ARGUMENT (the messages are too few tokens to cache: CACHE_TOO_SMALL),
      * NOT_FOUND (no such model).
      * </pre>

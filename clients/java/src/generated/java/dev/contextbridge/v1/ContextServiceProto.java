@@ -92,10 +92,10 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_contextbridge_v1_ChatWithContextResponse_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
-    internal_static_contextbridge_v1_Started_descriptor;
+    internal_static_contextbridge_v1_ChatStarted_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
-      internal_static_contextbridge_v1_Started_fieldAccessorTable;
+      internal_static_contextbridge_v1_ChatStarted_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
     internal_static_contextbridge_v1_TextDelta_descriptor;
   static final 
@@ -112,10 +112,10 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_contextbridge_v1_ChoiceFinished_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
-    internal_static_contextbridge_v1_Completed_descriptor;
+    internal_static_contextbridge_v1_ChatCompleted_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
-      internal_static_contextbridge_v1_Completed_fieldAccessorTable;
+      internal_static_contextbridge_v1_ChatCompleted_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
     internal_static_contextbridge_v1_ExtraDelta_descriptor;
   static final 
@@ -147,7 +147,7 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
       "contextbridge/v1/usage.proto\032\036google/pro" +
       "tobuf/duration.proto\032 google/protobuf/fi" +
       "eld_mask.proto\032\034google/protobuf/struct.p" +
-      "roto\032\037google/protobuf/timestamp.proto\"\365\004" +
+      "roto\032\037google/protobuf/timestamp.proto\"\377\004" +
       "\n\024CreateContextRequest\022\024\n\005model\030\001 \001(\tR\005m" +
       "odel\0229\n\010messages\030\002 \003(\0132\035.contextbridge.v" +
       "1.ChatMessageR\010messages\022+\n\003ttl\030\003 \001(\0132\031.g" +
@@ -157,161 +157,163 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
       "v1.ContextModeR\004mode\022U\n\023truncation_strat" +
       "egy\030\006 \001(\0132$.contextbridge.v1.TruncationS" +
       "trategyR\022truncationStrategy\022!\n\014display_n" +
-      "ame\030\007 \001(\tR\013displayName\022\035\n\nrequest_id\030\010 \001" +
-      "(\tR\trequestId\022-\n\005reuse\030\t \001(\0162\027.contextbr" +
-      "idge.v1.ReuseR\005reuse\0226\n\010recovery\030\n \001(\0162\032" +
-      ".contextbridge.v1.RecoveryR\010recovery\0227\n\t" +
-      "retention\030\013 \001(\0132\031.google.protobuf.Durati" +
-      "onR\tretention\0226\n\nextra_body\030\014 \001(\0132\027.goog" +
-      "le.protobuf.StructR\textraBody\"\223\001\n\025Create" +
-      "ContextResponse\0223\n\007context\030\001 \001(\0132\031.conte" +
-      "xtbridge.v1.ContextR\007context\022-\n\005usage\030\002 " +
-      "\001(\0132\027.contextbridge.v1.UsageR\005usage\022\026\n\006r" +
-      "eused\030\003 \001(\010R\006reused\"#\n\021GetContextRequest" +
-      "\022\016\n\002id\030\001 \001(\tR\002id\"I\n\022GetContextResponse\0223" +
-      "\n\007context\030\001 \001(\0132\031.contextbridge.v1.Conte" +
-      "xtR\007context\"\235\001\n\023ListContextsRequest\022\033\n\tp" +
-      "age_size\030\001 \001(\005R\010pageSize\022\035\n\npage_token\030\002" +
-      " \001(\tR\tpageToken\022\024\n\005model\030\003 \001(\tR\005model\0224\n" +
-      "\005state\030\004 \001(\0162\036.contextbridge.v1.ContextS" +
-      "tateR\005state\"u\n\024ListContextsResponse\0225\n\010c" +
-      "ontexts\030\001 \003(\0132\031.contextbridge.v1.Context" +
-      "R\010contexts\022&\n\017next_page_token\030\002 \001(\tR\rnex" +
-      "tPageToken\"\251\002\n\024UpdateContextRequest\022\016\n\002i" +
-      "d\030\001 \001(\tR\002id\022+\n\003ttl\030\002 \001(\0132\031.google.protob" +
-      "uf.DurationR\003ttl\022;\n\013expire_time\030\003 \001(\0132\032." +
-      "google.protobuf.TimestampR\nexpireTime\0227\n" +
-      "\tretention\030\004 \001(\0132\031.google.protobuf.Durat" +
-      "ionR\tretention\022!\n\014display_name\030\005 \001(\tR\013di" +
-      "splayName\022;\n\013update_mask\030\006 \001(\0132\032.google." +
-      "protobuf.FieldMaskR\nupdateMask\"L\n\025Update" +
-      "ContextResponse\0223\n\007context\030\001 \001(\0132\031.conte" +
-      "xtbridge.v1.ContextR\007context\"&\n\024DeleteCo" +
-      "ntextRequest\022\016\n\002id\030\001 \001(\tR\002id\"\027\n\025DeleteCo" +
-      "ntextResponse\"\254\013\n\026ChatWithContextRequest" +
-      "\022\035\n\ncontext_id\030\001 \001(\tR\tcontextId\022\024\n\005model" +
-      "\030\002 \001(\tR\005model\0229\n\010messages\030\003 \003(\0132\035.contex" +
-      "tbridge.v1.ChatMessageR\010messages\022%\n\013temp" +
-      "erature\030\004 \001(\001H\000R\013temperature\210\001\001\022\030\n\005top_p" +
-      "\030\005 \001(\001H\001R\004topP\210\001\001\022\021\n\001n\030\006 \001(\005H\002R\001n\210\001\001\022\022\n\004" +
-      "stop\030\007 \003(\tR\004stop\022\"\n\nmax_tokens\030\010 \001(\005H\003R\t" +
-      "maxTokens\210\001\001\022.\n\020presence_penalty\030\t \001(\001H\004" +
-      "R\017presencePenalty\210\001\001\0220\n\021frequency_penalt" +
-      "y\030\n \001(\001H\005R\020frequencyPenalty\210\001\001\022\027\n\004seed\030\013" +
-      " \001(\003H\006R\004seed\210\001\001\0220\n\005tools\030\014 \003(\0132\032.context" +
-      "bridge.v1.ChatToolR\005tools\022A\n\013tool_choice" +
-      "\030\r \001(\0132 .contextbridge.v1.ChatToolChoice" +
-      "R\ntoolChoice\0220\n\024response_format_json\030\016 \001" +
-      "(\tR\022responseFormatJson\022\037\n\010logprobs\030\017 \001(\010" +
-      "H\007R\010logprobs\210\001\001\022&\n\014top_logprobs\030\020 \001(\005H\010R" +
-      "\013topLogprobs\210\001\001\022V\n\nlogit_bias\030\021 \003(\01327.co" +
-      "ntextbridge.v1.ChatWithContextRequest.Lo" +
-      "gitBiasEntryR\tlogitBias\022\022\n\004user\030\022 \001(\tR\004u" +
-      "ser\0226\n\nextra_body\030\023 \001(\0132\027.google.protobu" +
-      "f.StructR\textraBody\022L\n\016response_cache\030\024 " +
-      "\001(\0132%.contextbridge.v1.ResponseCachePoli" +
-      "cyR\rresponseCache\0226\n\010customer\030\025 \001(\0132\032.co" +
-      "ntextbridge.v1.CustomerR\010customer\022\035\n\nreq" +
-      "uest_id\030\026 \001(\tR\trequestId\022!\n\014resume_after" +
-      "\030\027 \001(\003R\013resumeAfter\0222\n\022repetition_penalt" +
-      "y\030\030 \001(\001H\tR\021repetitionPenalty\210\001\001\022!\n\014servi" +
-      "ce_tier\030\031 \001(\tR\013serviceTier\0223\n\023parallel_t" +
-      "ool_calls\030\032 \001(\010H\nR\021parallelToolCalls\210\001\001\022" +
-      "E\n\rfunction_call\030\033 \001(\0132 .contextbridge.v" +
-      "1.ChatToolChoiceR\014functionCall\032<\n\016LogitB" +
-      "iasEntry\022\020\n\003key\030\001 \001(\tR\003key\022\024\n\005value\030\002 \001(" +
-      "\001R\005value:\0028\001B\016\n\014_temperatureB\010\n\006_top_pB\004" +
-      "\n\002_nB\r\n\013_max_tokensB\023\n\021_presence_penalty" +
-      "B\024\n\022_frequency_penaltyB\007\n\005_seedB\013\n\t_logp" +
-      "robsB\017\n\r_top_logprobsB\025\n\023_repetition_pen" +
-      "altyB\026\n\024_parallel_tool_calls\"\244\004\n\027ChatWit" +
-      "hContextResponse\022\032\n\010sequence\030\001 \001(\003R\010sequ" +
-      "ence\0225\n\007started\030\002 \001(\0132\031.contextbridge.v1" +
-      ".StartedH\000R\007started\0227\n\007content\030\003 \001(\0132\033.c" +
-      "ontextbridge.v1.TextDeltaH\000R\007content\022;\n\t" +
-      "reasoning\030\004 \001(\0132\033.contextbridge.v1.TextD" +
-      "eltaH\000R\treasoning\0227\n\007refusal\030\005 \001(\0132\033.con" +
-      "textbridge.v1.TextDeltaH\000R\007refusal\022>\n\tto" +
-      "ol_call\030\006 \001(\0132\037.contextbridge.v1.ToolCal" +
-      "lDeltaH\000R\010toolCall\022K\n\017choice_finished\030\007 " +
-      "\001(\0132 .contextbridge.v1.ChoiceFinishedH\000R" +
-      "\016choiceFinished\022;\n\tcompleted\030\010 \001(\0132\033.con" +
-      "textbridge.v1.CompletedH\000R\tcompleted\0224\n\005" +
-      "extra\030\t \001(\0132\034.contextbridge.v1.ExtraDelt" +
-      "aH\000R\005extraB\007\n\005event\"\315\001\n\007Started\022\016\n\002id\030\001 " +
-      "\001(\tR\002id\022\024\n\005model\030\002 \001(\tR\005model\022;\n\013create_" +
-      "time\030\003 \001(\0132\032.google.protobuf.TimestampR\n" +
-      "createTime\022\034\n\tresumable\030\004 \001(\010R\tresumable" +
-      "\022\022\n\004role\030\005 \001(\tR\004role\022-\n\022system_fingerpri" +
-      "nt\030\006 \001(\tR\021systemFingerprint\"q\n\tTextDelta" +
-      "\022\024\n\005index\030\001 \001(\005R\005index\022\022\n\004text\030\002 \001(\tR\004te" +
-      "xt\022:\n\010logprobs\030\003 \003(\0132\036.contextbridge.v1." +
-      "TokenLogprobR\010logprobs\"\217\001\n\rToolCallDelta" +
-      "\022\024\n\005index\030\001 \001(\005R\005index\022\035\n\ncall_index\030\002 \001" +
-      "(\005R\tcallIndex\022\016\n\002id\030\003 \001(\tR\002id\022\022\n\004name\030\004 " +
-      "\001(\tR\004name\022%\n\016arguments_json\030\005 \001(\tR\rargum" +
-      "entsJson\"\307\001\n\016ChoiceFinished\022\024\n\005index\030\001 \001" +
-      "(\005R\005index\022C\n\rfinish_reason\030\002 \001(\0162\036.conte" +
-      "xtbridge.v1.FinishReasonR\014finishReason\022*" +
-      "\n\021finish_reason_raw\030\003 \001(\tR\017finishReasonR" +
-      "aw\022.\n\023moderation_hit_type\030\004 \001(\tR\021moderat" +
-      "ionHitType\"\303\002\n\tCompleted\022-\n\005usage\030\001 \001(\0132" +
-      "\027.contextbridge.v1.UsageR\005usage\022M\n\016respo" +
-      "nse_cache\030\002 \001(\0132&.contextbridge.v1.Respo" +
-      "nseCacheOutcomeR\rresponseCache\022:\n\014billed" +
-      "_usage\030\003 \001(\0132\027.contextbridge.v1.UsageR\013b" +
-      "illedUsage\022:\n\007context\030\004 \001(\0132 .contextbri" +
-      "dge.v1.ContextOutcomeR\007context\022!\n\014servic" +
-      "e_tier\030\005 \001(\tR\013serviceTier\022\035\n\nextra_json\030" +
-      "\006 \001(\tR\textraJson\"A\n\nExtraDelta\022\024\n\005index\030" +
-      "\001 \001(\005R\005index\022\035\n\nextra_json\030\002 \001(\tR\textraJ" +
-      "son\"\243\004\n\037CompleteChatWithContextResponse\022" +
-      "\016\n\002id\030\001 \001(\tR\002id\022\024\n\005model\030\002 \001(\tR\005model\022;\n" +
-      "\013create_time\030\003 \001(\0132\032.google.protobuf.Tim" +
-      "estampR\ncreateTime\0226\n\007choices\030\004 \003(\0132\034.co" +
-      "ntextbridge.v1.ChatChoiceR\007choices\022-\n\005us" +
-      "age\030\005 \001(\0132\027.contextbridge.v1.UsageR\005usag" +
-      "e\022M\n\016response_cache\030\006 \001(\0132&.contextbridg" +
-      "e.v1.ResponseCacheOutcomeR\rresponseCache" +
-      "\022:\n\014billed_usage\030\007 \001(\0132\027.contextbridge.v" +
-      "1.UsageR\013billedUsage\022:\n\007context\030\010 \001(\0132 ." +
-      "contextbridge.v1.ContextOutcomeR\007context" +
-      "\022!\n\014service_tier\030\t \001(\tR\013serviceTier\022-\n\022s" +
-      "ystem_fingerprint\030\n \001(\tR\021systemFingerpri" +
-      "nt\022\035\n\nextra_json\030\013 \001(\tR\textraJson\"\242\003\n\nCh" +
-      "atChoice\022\024\n\005index\030\001 \001(\005R\005index\0227\n\007messag" +
-      "e\030\002 \001(\0132\035.contextbridge.v1.ChatMessageR\007" +
-      "message\022C\n\rfinish_reason\030\003 \001(\0162\036.context" +
-      "bridge.v1.FinishReasonR\014finishReason\022*\n\021" +
-      "finish_reason_raw\030\004 \001(\tR\017finishReasonRaw" +
-      "\022:\n\010logprobs\030\005 \003(\0132\036.contextbridge.v1.To" +
-      "kenLogprobR\010logprobs\022I\n\020refusal_logprobs" +
-      "\030\006 \003(\0132\036.contextbridge.v1.TokenLogprobR\017" +
-      "refusalLogprobs\022.\n\023moderation_hit_type\030\007" +
-      " \001(\tR\021moderationHitType\022\035\n\nextra_json\030\010 " +
-      "\001(\tR\textraJson*D\n\005Reuse\022\025\n\021REUSE_UNSPECI" +
-      "FIED\020\000\022\017\n\013REUSE_NEVER\020\001\022\023\n\017REUSE_IDENTIC" +
-      "AL\020\0022\320\005\n\016ContextService\022`\n\rCreateContext" +
-      "\022&.contextbridge.v1.CreateContextRequest" +
-      "\032\'.contextbridge.v1.CreateContextRespons" +
-      "e\022W\n\nGetContext\022#.contextbridge.v1.GetCo" +
-      "ntextRequest\032$.contextbridge.v1.GetConte" +
-      "xtResponse\022]\n\014ListContexts\022%.contextbrid" +
-      "ge.v1.ListContextsRequest\032&.contextbridg" +
-      "e.v1.ListContextsResponse\022`\n\rUpdateConte" +
-      "xt\022&.contextbridge.v1.UpdateContextReque" +
-      "st\032\'.contextbridge.v1.UpdateContextRespo" +
-      "nse\022`\n\rDeleteContext\022&.contextbridge.v1." +
-      "DeleteContextRequest\032\'.contextbridge.v1." +
-      "DeleteContextResponse\022h\n\017ChatWithContext" +
-      "\022(.contextbridge.v1.ChatWithContextReque" +
-      "st\032).contextbridge.v1.ChatWithContextRes" +
-      "ponse0\001\022v\n\027CompleteChatWithContext\022(.con" +
-      "textbridge.v1.ChatWithContextRequest\0321.c" +
-      "ontextbridge.v1.CompleteChatWithContextR" +
-      "esponseBd\n\024dev.contextbridge.v1B\023Context" +
-      "ServiceProtoP\001Z5contextbridge.dev/go/con" +
-      "textbridge/v1;contextbridgev1b\006proto3"
+      "ame\030\007 \001(\tR\013displayName\022\'\n\017idempotency_ke" +
+      "y\030\010 \001(\tR\016idempotencyKey\022-\n\005reuse\030\t \001(\0162\027" +
+      ".contextbridge.v1.ReuseR\005reuse\0226\n\010recove" +
+      "ry\030\n \001(\0162\032.contextbridge.v1.RecoveryR\010re" +
+      "covery\0227\n\tretention\030\013 \001(\0132\031.google.proto" +
+      "buf.DurationR\tretention\0226\n\nextra_body\030\014 " +
+      "\001(\0132\027.google.protobuf.StructR\textraBody\"" +
+      "\223\001\n\025CreateContextResponse\0223\n\007context\030\001 \001" +
+      "(\0132\031.contextbridge.v1.ContextR\007context\022-" +
+      "\n\005usage\030\002 \001(\0132\027.contextbridge.v1.UsageR\005" +
+      "usage\022\026\n\006reused\030\003 \001(\010R\006reused\"#\n\021GetCont" +
+      "extRequest\022\016\n\002id\030\001 \001(\tR\002id\"I\n\022GetContext" +
+      "Response\0223\n\007context\030\001 \001(\0132\031.contextbridg" +
+      "e.v1.ContextR\007context\"\235\001\n\023ListContextsRe" +
+      "quest\022\033\n\tpage_size\030\001 \001(\005R\010pageSize\022\035\n\npa" +
+      "ge_token\030\002 \001(\tR\tpageToken\022\024\n\005model\030\003 \001(\t" +
+      "R\005model\0224\n\005state\030\004 \001(\0162\036.contextbridge.v" +
+      "1.ContextStateR\005state\"u\n\024ListContextsRes" +
+      "ponse\0225\n\010contexts\030\001 \003(\0132\031.contextbridge." +
+      "v1.ContextR\010contexts\022&\n\017next_page_token\030" +
+      "\002 \001(\tR\rnextPageToken\"\251\002\n\024UpdateContextRe" +
+      "quest\022\016\n\002id\030\001 \001(\tR\002id\022+\n\003ttl\030\002 \001(\0132\031.goo" +
+      "gle.protobuf.DurationR\003ttl\022;\n\013expire_tim" +
+      "e\030\003 \001(\0132\032.google.protobuf.TimestampR\nexp" +
+      "ireTime\0227\n\tretention\030\004 \001(\0132\031.google.prot" +
+      "obuf.DurationR\tretention\022!\n\014display_name" +
+      "\030\005 \001(\tR\013displayName\022;\n\013update_mask\030\006 \001(\013" +
+      "2\032.google.protobuf.FieldMaskR\nupdateMask" +
+      "\"L\n\025UpdateContextResponse\0223\n\007context\030\001 \001" +
+      "(\0132\031.contextbridge.v1.ContextR\007context\"&" +
+      "\n\024DeleteContextRequest\022\016\n\002id\030\001 \001(\tR\002id\"\027" +
+      "\n\025DeleteContextResponse\"\266\013\n\026ChatWithCont" +
+      "extRequest\022\035\n\ncontext_id\030\001 \001(\tR\tcontextI" +
+      "d\022\024\n\005model\030\002 \001(\tR\005model\0229\n\010messages\030\003 \003(" +
+      "\0132\035.contextbridge.v1.ChatMessageR\010messag" +
+      "es\022%\n\013temperature\030\004 \001(\001H\000R\013temperature\210\001" +
+      "\001\022\030\n\005top_p\030\005 \001(\001H\001R\004topP\210\001\001\022\021\n\001n\030\006 \001(\005H\002" +
+      "R\001n\210\001\001\022\022\n\004stop\030\007 \003(\tR\004stop\022\"\n\nmax_tokens" +
+      "\030\010 \001(\005H\003R\tmaxTokens\210\001\001\022.\n\020presence_penal" +
+      "ty\030\t \001(\001H\004R\017presencePenalty\210\001\001\0220\n\021freque" +
+      "ncy_penalty\030\n \001(\001H\005R\020frequencyPenalty\210\001\001" +
+      "\022\027\n\004seed\030\013 \001(\003H\006R\004seed\210\001\001\0220\n\005tools\030\014 \003(\013" +
+      "2\032.contextbridge.v1.ChatToolR\005tools\022A\n\013t" +
+      "ool_choice\030\r \001(\0132 .contextbridge.v1.Chat" +
+      "ToolChoiceR\ntoolChoice\0220\n\024response_forma" +
+      "t_json\030\016 \001(\tR\022responseFormatJson\022\037\n\010logp" +
+      "robs\030\017 \001(\010H\007R\010logprobs\210\001\001\022&\n\014top_logprob" +
+      "s\030\020 \001(\005H\010R\013topLogprobs\210\001\001\022V\n\nlogit_bias\030" +
+      "\021 \003(\01327.contextbridge.v1.ChatWithContext" +
+      "Request.LogitBiasEntryR\tlogitBias\022\022\n\004use" +
+      "r\030\022 \001(\tR\004user\0226\n\nextra_body\030\023 \001(\0132\027.goog" +
+      "le.protobuf.StructR\textraBody\022L\n\016respons" +
+      "e_cache\030\024 \001(\0132%.contextbridge.v1.Respons" +
+      "eCachePolicyR\rresponseCache\0226\n\010customer\030" +
+      "\025 \001(\0132\032.contextbridge.v1.CustomerR\010custo" +
+      "mer\022\'\n\017idempotency_key\030\026 \001(\tR\016idempotenc" +
+      "yKey\022!\n\014resume_after\030\027 \001(\005R\013resumeAfter\022" +
+      "2\n\022repetition_penalty\030\030 \001(\001H\tR\021repetitio" +
+      "nPenalty\210\001\001\022!\n\014service_tier\030\031 \001(\tR\013servi" +
+      "ceTier\0223\n\023parallel_tool_calls\030\032 \001(\010H\nR\021p" +
+      "arallelToolCalls\210\001\001\022E\n\rfunction_call\030\033 \001" +
+      "(\0132 .contextbridge.v1.ChatToolChoiceR\014fu" +
+      "nctionCall\032<\n\016LogitBiasEntry\022\020\n\003key\030\001 \001(" +
+      "\tR\003key\022\024\n\005value\030\002 \001(\001R\005value:\0028\001B\016\n\014_tem" +
+      "peratureB\010\n\006_top_pB\004\n\002_nB\r\n\013_max_tokensB" +
+      "\023\n\021_presence_penaltyB\024\n\022_frequency_penal" +
+      "tyB\007\n\005_seedB\013\n\t_logprobsB\017\n\r_top_logprob" +
+      "sB\025\n\023_repetition_penaltyB\026\n\024_parallel_to" +
+      "ol_calls\"\254\004\n\027ChatWithContextResponse\022\032\n\010" +
+      "sequence\030\001 \001(\005R\010sequence\0229\n\007started\030\002 \001(" +
+      "\0132\035.contextbridge.v1.ChatStartedH\000R\007star" +
+      "ted\0227\n\007content\030\003 \001(\0132\033.contextbridge.v1." +
+      "TextDeltaH\000R\007content\022;\n\treasoning\030\004 \001(\0132" +
+      "\033.contextbridge.v1.TextDeltaH\000R\treasonin" +
+      "g\0227\n\007refusal\030\005 \001(\0132\033.contextbridge.v1.Te" +
+      "xtDeltaH\000R\007refusal\022>\n\ttool_call\030\006 \001(\0132\037." +
+      "contextbridge.v1.ToolCallDeltaH\000R\010toolCa" +
+      "ll\022K\n\017choice_finished\030\007 \001(\0132 .contextbri" +
+      "dge.v1.ChoiceFinishedH\000R\016choiceFinished\022" +
+      "?\n\tcompleted\030\010 \001(\0132\037.contextbridge.v1.Ch" +
+      "atCompletedH\000R\tcompleted\0224\n\005extra\030\t \001(\0132" +
+      "\034.contextbridge.v1.ExtraDeltaH\000R\005extraB\007" +
+      "\n\005event\"\321\001\n\013ChatStarted\022\016\n\002id\030\001 \001(\tR\002id\022" +
+      "\024\n\005model\030\002 \001(\tR\005model\022;\n\013create_time\030\003 \001" +
+      "(\0132\032.google.protobuf.TimestampR\ncreateTi" +
+      "me\022\034\n\tresumable\030\004 \001(\010R\tresumable\022\022\n\004role" +
+      "\030\005 \001(\tR\004role\022-\n\022system_fingerprint\030\006 \001(\t" +
+      "R\021systemFingerprint\"q\n\tTextDelta\022\024\n\005inde" +
+      "x\030\001 \001(\005R\005index\022\022\n\004text\030\002 \001(\tR\004text\022:\n\010lo" +
+      "gprobs\030\003 \003(\0132\036.contextbridge.v1.TokenLog" +
+      "probR\010logprobs\"\256\001\n\rToolCallDelta\022\024\n\005inde" +
+      "x\030\001 \001(\005R\005index\022\035\n\ncall_index\030\002 \001(\005R\tcall" +
+      "Index\022\016\n\002id\030\003 \001(\tR\002id\022\022\n\004name\030\004 \001(\tR\004nam" +
+      "e\022%\n\016arguments_json\030\005 \001(\tR\rargumentsJson" +
+      "\022\035\n\nextra_json\030\006 \001(\tR\textraJson\"\307\001\n\016Choi" +
+      "ceFinished\022\024\n\005index\030\001 \001(\005R\005index\022C\n\rfini" +
+      "sh_reason\030\002 \001(\0162\036.contextbridge.v1.Finis" +
+      "hReasonR\014finishReason\022*\n\021finish_reason_r" +
+      "aw\030\003 \001(\tR\017finishReasonRaw\022.\n\023moderation_" +
+      "hit_type\030\004 \001(\tR\021moderationHitType\"\307\002\n\rCh" +
+      "atCompleted\022-\n\005usage\030\001 \001(\0132\027.contextbrid" +
+      "ge.v1.UsageR\005usage\022M\n\016response_cache\030\002 \001" +
+      "(\0132&.contextbridge.v1.ResponseCacheOutco" +
+      "meR\rresponseCache\022:\n\014billed_usage\030\003 \001(\0132" +
+      "\027.contextbridge.v1.UsageR\013billedUsage\022:\n" +
+      "\007context\030\004 \001(\0132 .contextbridge.v1.Contex" +
+      "tOutcomeR\007context\022!\n\014service_tier\030\005 \001(\tR" +
+      "\013serviceTier\022\035\n\nextra_json\030\006 \001(\tR\textraJ" +
+      "son\"A\n\nExtraDelta\022\024\n\005index\030\001 \001(\005R\005index\022" +
+      "\035\n\nextra_json\030\002 \001(\tR\textraJson\"\243\004\n\037Compl" +
+      "eteChatWithContextResponse\022\016\n\002id\030\001 \001(\tR\002" +
+      "id\022\024\n\005model\030\002 \001(\tR\005model\022;\n\013create_time\030" +
+      "\003 \001(\0132\032.google.protobuf.TimestampR\ncreat" +
+      "eTime\0226\n\007choices\030\004 \003(\0132\034.contextbridge.v" +
+      "1.ChatChoiceR\007choices\022-\n\005usage\030\005 \001(\0132\027.c" +
+      "ontextbridge.v1.UsageR\005usage\022M\n\016response" +
+      "_cache\030\006 \001(\0132&.contextbridge.v1.Response" +
+      "CacheOutcomeR\rresponseCache\022:\n\014billed_us" +
+      "age\030\007 \001(\0132\027.contextbridge.v1.UsageR\013bill" +
+      "edUsage\022:\n\007context\030\010 \001(\0132 .contextbridge" +
+      ".v1.ContextOutcomeR\007context\022!\n\014service_t" +
+      "ier\030\t \001(\tR\013serviceTier\022-\n\022system_fingerp" +
+      "rint\030\n \001(\tR\021systemFingerprint\022\035\n\nextra_j" +
+      "son\030\013 \001(\tR\textraJson\"\242\003\n\nChatChoice\022\024\n\005i" +
+      "ndex\030\001 \001(\005R\005index\0227\n\007message\030\002 \001(\0132\035.con" +
+      "textbridge.v1.ChatMessageR\007message\022C\n\rfi" +
+      "nish_reason\030\003 \001(\0162\036.contextbridge.v1.Fin" +
+      "ishReasonR\014finishReason\022*\n\021finish_reason" +
+      "_raw\030\004 \001(\tR\017finishReasonRaw\022:\n\010logprobs\030" +
+      "\005 \003(\0132\036.contextbridge.v1.TokenLogprobR\010l" +
+      "ogprobs\022I\n\020refusal_logprobs\030\006 \003(\0132\036.cont" +
+      "extbridge.v1.TokenLogprobR\017refusalLogpro" +
+      "bs\022.\n\023moderation_hit_type\030\007 \001(\tR\021moderat" +
+      "ionHitType\022\035\n\nextra_json\030\010 \001(\tR\textraJso" +
+      "n*D\n\005Reuse\022\025\n\021REUSE_UNSPECIFIED\020\000\022\017\n\013REU" +
+      "SE_NEVER\020\001\022\023\n\017REUSE_IDENTICAL\020\0022\320\005\n\016Cont" +
+      "extService\022`\n\rCreateContext\022&.contextbri" +
+      "dge.v1.CreateContextRequest\032\'.contextbri" +
+      "dge.v1.CreateContextResponse\022W\n\nGetConte" +
+      "xt\022#.contextbridge.v1.GetContextRequest\032" +
+      "$.contextbridge.v1.GetContextResponse\022]\n" +
+      "\014ListContexts\022%.contextbridge.v1.ListCon" +
+      "textsRequest\032&.contextbridge.v1.ListCont" +
+      "extsResponse\022`\n\rUpdateContext\022&.contextb" +
+      "ridge.v1.UpdateContextRequest\032\'.contextb" +
+      "ridge.v1.UpdateContextResponse\022`\n\rDelete" +
+      "Context\022&.contextbridge.v1.DeleteContext" +
+      "Request\032\'.contextbridge.v1.DeleteContext" +
+      "Response\022h\n\017ChatWithContext\022(.contextbri" +
+      "dge.v1.ChatWithContextRequest\032).contextb" +
+      "ridge.v1.ChatWithContextResponse0\001\022v\n\027Co" +
+      "mpleteChatWithContext\022(.contextbridge.v1" +
+      ".ChatWithContextRequest\0321.contextbridge." +
+      "v1.CompleteChatWithContextResponseBd\n\024de" +
+      "v.contextbridge.v1B\023ContextServiceProtoP" +
+      "\001Z5contextbridge.dev/go/contextbridge/v1" +
+      ";contextbridgev1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -330,7 +332,7 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
     internal_static_contextbridge_v1_CreateContextRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_CreateContextRequest_descriptor,
-        new java.lang.String[] { "Model", "Messages", "Ttl", "ExpireTime", "Mode", "TruncationStrategy", "DisplayName", "RequestId", "Reuse", "Recovery", "Retention", "ExtraBody", });
+        new java.lang.String[] { "Model", "Messages", "Ttl", "ExpireTime", "Mode", "TruncationStrategy", "DisplayName", "IdempotencyKey", "Reuse", "Recovery", "Retention", "ExtraBody", });
     internal_static_contextbridge_v1_CreateContextResponse_descriptor =
       getDescriptor().getMessageType(1);
     internal_static_contextbridge_v1_CreateContextResponse_fieldAccessorTable = new
@@ -390,7 +392,7 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
     internal_static_contextbridge_v1_ChatWithContextRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ChatWithContextRequest_descriptor,
-        new java.lang.String[] { "ContextId", "Model", "Messages", "Temperature", "TopP", "N", "Stop", "MaxTokens", "PresencePenalty", "FrequencyPenalty", "Seed", "Tools", "ToolChoice", "ResponseFormatJson", "Logprobs", "TopLogprobs", "LogitBias", "User", "ExtraBody", "ResponseCache", "Customer", "RequestId", "ResumeAfter", "RepetitionPenalty", "ServiceTier", "ParallelToolCalls", "FunctionCall", });
+        new java.lang.String[] { "ContextId", "Model", "Messages", "Temperature", "TopP", "N", "Stop", "MaxTokens", "PresencePenalty", "FrequencyPenalty", "Seed", "Tools", "ToolChoice", "ResponseFormatJson", "Logprobs", "TopLogprobs", "LogitBias", "User", "ExtraBody", "ResponseCache", "Customer", "IdempotencyKey", "ResumeAfter", "RepetitionPenalty", "ServiceTier", "ParallelToolCalls", "FunctionCall", });
     internal_static_contextbridge_v1_ChatWithContextRequest_LogitBiasEntry_descriptor =
       internal_static_contextbridge_v1_ChatWithContextRequest_descriptor.getNestedType(0);
     internal_static_contextbridge_v1_ChatWithContextRequest_LogitBiasEntry_fieldAccessorTable = new
@@ -403,11 +405,11 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ChatWithContextResponse_descriptor,
         new java.lang.String[] { "Sequence", "Started", "Content", "Reasoning", "Refusal", "ToolCall", "ChoiceFinished", "Completed", "Extra", "Event", });
-    internal_static_contextbridge_v1_Started_descriptor =
+    internal_static_contextbridge_v1_ChatStarted_descriptor =
       getDescriptor().getMessageType(12);
-    internal_static_contextbridge_v1_Started_fieldAccessorTable = new
+    internal_static_contextbridge_v1_ChatStarted_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
-        internal_static_contextbridge_v1_Started_descriptor,
+        internal_static_contextbridge_v1_ChatStarted_descriptor,
         new java.lang.String[] { "Id", "Model", "CreateTime", "Resumable", "Role", "SystemFingerprint", });
     internal_static_contextbridge_v1_TextDelta_descriptor =
       getDescriptor().getMessageType(13);
@@ -420,18 +422,18 @@ public final class ContextServiceProto extends com.google.protobuf.GeneratedFile
     internal_static_contextbridge_v1_ToolCallDelta_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ToolCallDelta_descriptor,
-        new java.lang.String[] { "Index", "CallIndex", "Id", "Name", "ArgumentsJson", });
+        new java.lang.String[] { "Index", "CallIndex", "Id", "Name", "ArgumentsJson", "ExtraJson", });
     internal_static_contextbridge_v1_ChoiceFinished_descriptor =
       getDescriptor().getMessageType(15);
     internal_static_contextbridge_v1_ChoiceFinished_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ChoiceFinished_descriptor,
         new java.lang.String[] { "Index", "FinishReason", "FinishReasonRaw", "ModerationHitType", });
-    internal_static_contextbridge_v1_Completed_descriptor =
+    internal_static_contextbridge_v1_ChatCompleted_descriptor =
       getDescriptor().getMessageType(16);
-    internal_static_contextbridge_v1_Completed_fieldAccessorTable = new
+    internal_static_contextbridge_v1_ChatCompleted_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
-        internal_static_contextbridge_v1_Completed_descriptor,
+        internal_static_contextbridge_v1_ChatCompleted_descriptor,
         new java.lang.String[] { "Usage", "ResponseCache", "BilledUsage", "Context", "ServiceTier", "ExtraJson", });
     internal_static_contextbridge_v1_ExtraDelta_descriptor =
       getDescriptor().getMessageType(17);

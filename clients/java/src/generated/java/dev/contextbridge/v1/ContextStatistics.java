@@ -68,34 +68,34 @@ private static final long serialVersionUID = 0L;
     return callCount_;
   }
 
-  public static final int CACHED_TOKEN_COUNT_FIELD_NUMBER = 2;
-  private long cachedTokenCount_ = 0L;
+  public static final int CACHED_TOKENS_FIELD_NUMBER = 2;
+  private long cachedTokens_ = 0L;
   /**
    * <pre>
    * Prompt tokens that those calls took from the cache.
    * </pre>
    *
-   * <code>int64 cached_token_count = 2 [json_name = "cachedTokenCount"];</code>
-   * @return The cachedTokenCount.
+   * <code>int64 cached_tokens = 2 [json_name = "cachedTokens"];</code>
+   * @return The cachedTokens.
    */
   @java.lang.Override
-  public long getCachedTokenCount() {
-    return cachedTokenCount_;
+  public long getCachedTokens() {
+    return cachedTokens_;
   }
 
-  public static final int CREATION_TOKEN_COUNT_FIELD_NUMBER = 3;
-  private long creationTokenCount_ = 0L;
+  public static final int CACHE_CREATION_TOKENS_FIELD_NUMBER = 3;
+  private long cacheCreationTokens_ = 0L;
   /**
    * <pre>
    * Prompt tokens paid to make the binding, all makings together.
    * </pre>
    *
-   * <code>int64 creation_token_count = 3 [json_name = "creationTokenCount"];</code>
-   * @return The creationTokenCount.
+   * <code>int64 cache_creation_tokens = 3 [json_name = "cacheCreationTokens"];</code>
+   * @return The cacheCreationTokens.
    */
   @java.lang.Override
-  public long getCreationTokenCount() {
-    return creationTokenCount_;
+  public long getCacheCreationTokens() {
+    return cacheCreationTokens_;
   }
 
   public static final int RESTORE_COUNT_FIELD_NUMBER = 4;
@@ -129,34 +129,34 @@ private static final long serialVersionUID = 0L;
     return inlineCount_;
   }
 
-  public static final int PROMPT_TOKEN_COUNT_FIELD_NUMBER = 6;
-  private long promptTokenCount_ = 0L;
+  public static final int PROMPT_TOKENS_FIELD_NUMBER = 6;
+  private long promptTokens_ = 0L;
   /**
    * <pre>
    * Prompt tokens of those calls, those from the cache included.
    * </pre>
    *
-   * <code>int64 prompt_token_count = 6 [json_name = "promptTokenCount"];</code>
-   * @return The promptTokenCount.
+   * <code>int64 prompt_tokens = 6 [json_name = "promptTokens"];</code>
+   * @return The promptTokens.
    */
   @java.lang.Override
-  public long getPromptTokenCount() {
-    return promptTokenCount_;
+  public long getPromptTokens() {
+    return promptTokens_;
   }
 
-  public static final int COMPLETION_TOKEN_COUNT_FIELD_NUMBER = 7;
-  private long completionTokenCount_ = 0L;
+  public static final int COMPLETION_TOKENS_FIELD_NUMBER = 7;
+  private long completionTokens_ = 0L;
   /**
    * <pre>
    * Tokens of their answers, reasoning included.
    * </pre>
    *
-   * <code>int64 completion_token_count = 7 [json_name = "completionTokenCount"];</code>
-   * @return The completionTokenCount.
+   * <code>int64 completion_tokens = 7 [json_name = "completionTokens"];</code>
+   * @return The completionTokens.
    */
   @java.lang.Override
-  public long getCompletionTokenCount() {
-    return completionTokenCount_;
+  public long getCompletionTokens() {
+    return completionTokens_;
   }
 
   public static final int TOKEN_HOURS_FIELD_NUMBER = 8;
@@ -229,11 +229,11 @@ private static final long serialVersionUID = 0L;
     if (callCount_ != 0L) {
       output.writeInt64(1, callCount_);
     }
-    if (cachedTokenCount_ != 0L) {
-      output.writeInt64(2, cachedTokenCount_);
+    if (cachedTokens_ != 0L) {
+      output.writeInt64(2, cachedTokens_);
     }
-    if (creationTokenCount_ != 0L) {
-      output.writeInt64(3, creationTokenCount_);
+    if (cacheCreationTokens_ != 0L) {
+      output.writeInt64(3, cacheCreationTokens_);
     }
     if (restoreCount_ != 0L) {
       output.writeInt64(4, restoreCount_);
@@ -241,11 +241,11 @@ private static final long serialVersionUID = 0L;
     if (inlineCount_ != 0L) {
       output.writeInt64(5, inlineCount_);
     }
-    if (promptTokenCount_ != 0L) {
-      output.writeInt64(6, promptTokenCount_);
+    if (promptTokens_ != 0L) {
+      output.writeInt64(6, promptTokens_);
     }
-    if (completionTokenCount_ != 0L) {
-      output.writeInt64(7, completionTokenCount_);
+    if (completionTokens_ != 0L) {
+      output.writeInt64(7, completionTokens_);
     }
     if (java.lang.Double.doubleToRawLongBits(tokenHours_) != 0) {
       output.writeDouble(8, tokenHours_);
@@ -261,13 +261,13 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt64Size(1, callCount_);
     }
-    if (cachedTokenCount_ != 0L) {
+    if (cachedTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(2, cachedTokenCount_);
+        .computeInt64Size(2, cachedTokens_);
     }
-    if (creationTokenCount_ != 0L) {
+    if (cacheCreationTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(3, creationTokenCount_);
+        .computeInt64Size(3, cacheCreationTokens_);
     }
     if (restoreCount_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
@@ -277,13 +277,13 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt64Size(5, inlineCount_);
     }
-    if (promptTokenCount_ != 0L) {
+    if (promptTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(6, promptTokenCount_);
+        .computeInt64Size(6, promptTokens_);
     }
-    if (completionTokenCount_ != 0L) {
+    if (completionTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(7, completionTokenCount_);
+        .computeInt64Size(7, completionTokens_);
     }
     if (java.lang.Double.doubleToRawLongBits(tokenHours_) != 0) {
       size += com.google.protobuf.CodedOutputStream
@@ -319,18 +319,18 @@ private static final long serialVersionUID = 0L;
 
     if (getCallCount()
         != other.getCallCount()) return false;
-    if (getCachedTokenCount()
-        != other.getCachedTokenCount()) return false;
-    if (getCreationTokenCount()
-        != other.getCreationTokenCount()) return false;
+    if (getCachedTokens()
+        != other.getCachedTokens()) return false;
+    if (getCacheCreationTokens()
+        != other.getCacheCreationTokens()) return false;
     if (getRestoreCount()
         != other.getRestoreCount()) return false;
     if (getInlineCount()
         != other.getInlineCount()) return false;
-    if (getPromptTokenCount()
-        != other.getPromptTokenCount()) return false;
-    if (getCompletionTokenCount()
-        != other.getCompletionTokenCount()) return false;
+    if (getPromptTokens()
+        != other.getPromptTokens()) return false;
+    if (getCompletionTokens()
+        != other.getCompletionTokens()) return false;
     if (java.lang.Double.doubleToLongBits(getTokenHours())
         != java.lang.Double.doubleToLongBits(
             other.getTokenHours())) return false;
@@ -353,24 +353,24 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + CALL_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         getCallCount());
-    hash = (37 * hash) + CACHED_TOKEN_COUNT_FIELD_NUMBER;
+    hash = (37 * hash) + CACHED_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCachedTokenCount());
-    hash = (37 * hash) + CREATION_TOKEN_COUNT_FIELD_NUMBER;
+        getCachedTokens());
+    hash = (37 * hash) + CACHE_CREATION_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCreationTokenCount());
+        getCacheCreationTokens());
     hash = (37 * hash) + RESTORE_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         getRestoreCount());
     hash = (37 * hash) + INLINE_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         getInlineCount());
-    hash = (37 * hash) + PROMPT_TOKEN_COUNT_FIELD_NUMBER;
+    hash = (37 * hash) + PROMPT_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getPromptTokenCount());
-    hash = (37 * hash) + COMPLETION_TOKEN_COUNT_FIELD_NUMBER;
+        getPromptTokens());
+    hash = (37 * hash) + COMPLETION_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCompletionTokenCount());
+        getCompletionTokens());
     hash = (37 * hash) + TOKEN_HOURS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         java.lang.Double.doubleToLongBits(getTokenHours()));
@@ -520,12 +520,12 @@ private static final long serialVersionUID = 0L;
       super.clear();
       bitField0_ = 0;
       callCount_ = 0L;
-      cachedTokenCount_ = 0L;
-      creationTokenCount_ = 0L;
+      cachedTokens_ = 0L;
+      cacheCreationTokens_ = 0L;
       restoreCount_ = 0L;
       inlineCount_ = 0L;
-      promptTokenCount_ = 0L;
-      completionTokenCount_ = 0L;
+      promptTokens_ = 0L;
+      completionTokens_ = 0L;
       tokenHours_ = 0D;
       money_ = null;
       if (moneyBuilder_ != null) {
@@ -569,10 +569,10 @@ private static final long serialVersionUID = 0L;
         result.callCount_ = callCount_;
       }
       if (((from_bitField0_ & 0x00000002) != 0)) {
-        result.cachedTokenCount_ = cachedTokenCount_;
+        result.cachedTokens_ = cachedTokens_;
       }
       if (((from_bitField0_ & 0x00000004) != 0)) {
-        result.creationTokenCount_ = creationTokenCount_;
+        result.cacheCreationTokens_ = cacheCreationTokens_;
       }
       if (((from_bitField0_ & 0x00000008) != 0)) {
         result.restoreCount_ = restoreCount_;
@@ -581,10 +581,10 @@ private static final long serialVersionUID = 0L;
         result.inlineCount_ = inlineCount_;
       }
       if (((from_bitField0_ & 0x00000020) != 0)) {
-        result.promptTokenCount_ = promptTokenCount_;
+        result.promptTokens_ = promptTokens_;
       }
       if (((from_bitField0_ & 0x00000040) != 0)) {
-        result.completionTokenCount_ = completionTokenCount_;
+        result.completionTokens_ = completionTokens_;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
         result.tokenHours_ = tokenHours_;
@@ -614,11 +614,11 @@ private static final long serialVersionUID = 0L;
       if (other.getCallCount() != 0L) {
         setCallCount(other.getCallCount());
       }
-      if (other.getCachedTokenCount() != 0L) {
-        setCachedTokenCount(other.getCachedTokenCount());
+      if (other.getCachedTokens() != 0L) {
+        setCachedTokens(other.getCachedTokens());
       }
-      if (other.getCreationTokenCount() != 0L) {
-        setCreationTokenCount(other.getCreationTokenCount());
+      if (other.getCacheCreationTokens() != 0L) {
+        setCacheCreationTokens(other.getCacheCreationTokens());
       }
       if (other.getRestoreCount() != 0L) {
         setRestoreCount(other.getRestoreCount());
@@ -626,11 +626,11 @@ private static final long serialVersionUID = 0L;
       if (other.getInlineCount() != 0L) {
         setInlineCount(other.getInlineCount());
       }
-      if (other.getPromptTokenCount() != 0L) {
-        setPromptTokenCount(other.getPromptTokenCount());
+      if (other.getPromptTokens() != 0L) {
+        setPromptTokens(other.getPromptTokens());
       }
-      if (other.getCompletionTokenCount() != 0L) {
-        setCompletionTokenCount(other.getCompletionTokenCount());
+      if (other.getCompletionTokens() != 0L) {
+        setCompletionTokens(other.getCompletionTokens());
       }
       if (java.lang.Double.doubleToRawLongBits(other.getTokenHours()) != 0) {
         setTokenHours(other.getTokenHours());
@@ -668,12 +668,12 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 8
             case 16: {
-              cachedTokenCount_ = input.readInt64();
+              cachedTokens_ = input.readInt64();
               bitField0_ |= 0x00000002;
               break;
             } // case 16
             case 24: {
-              creationTokenCount_ = input.readInt64();
+              cacheCreationTokens_ = input.readInt64();
               bitField0_ |= 0x00000004;
               break;
             } // case 24
@@ -688,12 +688,12 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 40
             case 48: {
-              promptTokenCount_ = input.readInt64();
+              promptTokens_ = input.readInt64();
               bitField0_ |= 0x00000020;
               break;
             } // case 48
             case 56: {
-              completionTokenCount_ = input.readInt64();
+              completionTokens_ = input.readInt64();
               bitField0_ |= 0x00000040;
               break;
             } // case 56
@@ -770,31 +770,31 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private long cachedTokenCount_ ;
+    private long cachedTokens_ ;
     /**
      * <pre>
      * Prompt tokens that those calls took from the cache.
      * </pre>
      *
-     * <code>int64 cached_token_count = 2 [json_name = "cachedTokenCount"];</code>
-     * @return The cachedTokenCount.
+     * <code>int64 cached_tokens = 2 [json_name = "cachedTokens"];</code>
+     * @return The cachedTokens.
      */
     @java.lang.Override
-    public long getCachedTokenCount() {
-      return cachedTokenCount_;
+    public long getCachedTokens() {
+      return cachedTokens_;
     }
     /**
      * <pre>
      * Prompt tokens that those calls took from the cache.
      * </pre>
      *
-     * <code>int64 cached_token_count = 2 [json_name = "cachedTokenCount"];</code>
-     * @param value The cachedTokenCount to set.
+     * <code>int64 cached_tokens = 2 [json_name = "cachedTokens"];</code>
+     * @param value The cachedTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCachedTokenCount(long value) {
+    public Builder setCachedTokens(long value) {
 
-      cachedTokenCount_ = value;
+      cachedTokens_ = value;
       bitField0_ |= 0x00000002;
       onChanged();
       return this;
@@ -804,41 +804,41 @@ private static final long serialVersionUID = 0L;
      * Prompt tokens that those calls took from the cache.
      * </pre>
      *
-     * <code>int64 cached_token_count = 2 [json_name = "cachedTokenCount"];</code>
+     * <code>int64 cached_tokens = 2 [json_name = "cachedTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearCachedTokenCount() {
+    public Builder clearCachedTokens() {
       bitField0_ = (bitField0_ & ~0x00000002);
-      cachedTokenCount_ = 0L;
+      cachedTokens_ = 0L;
       onChanged();
       return this;
     }
 
-    private long creationTokenCount_ ;
+    private long cacheCreationTokens_ ;
     /**
      * <pre>
      * Prompt tokens paid to make the binding, all makings together.
      * </pre>
      *
-     * <code>int64 creation_token_count = 3 [json_name = "creationTokenCount"];</code>
-     * @return The creationTokenCount.
+     * <code>int64 cache_creation_tokens = 3 [json_name = "cacheCreationTokens"];</code>
+     * @return The cacheCreationTokens.
      */
     @java.lang.Override
-    public long getCreationTokenCount() {
-      return creationTokenCount_;
+    public long getCacheCreationTokens() {
+      return cacheCreationTokens_;
     }
     /**
      * <pre>
      * Prompt tokens paid to make the binding, all makings together.
      * </pre>
      *
-     * <code>int64 creation_token_count = 3 [json_name = "creationTokenCount"];</code>
-     * @param value The creationTokenCount to set.
+     * <code>int64 cache_creation_tokens = 3 [json_name = "cacheCreationTokens"];</code>
+     * @param value The cacheCreationTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCreationTokenCount(long value) {
+    public Builder setCacheCreationTokens(long value) {
 
-      creationTokenCount_ = value;
+      cacheCreationTokens_ = value;
       bitField0_ |= 0x00000004;
       onChanged();
       return this;
@@ -848,12 +848,12 @@ private static final long serialVersionUID = 0L;
      * Prompt tokens paid to make the binding, all makings together.
      * </pre>
      *
-     * <code>int64 creation_token_count = 3 [json_name = "creationTokenCount"];</code>
+     * <code>int64 cache_creation_tokens = 3 [json_name = "cacheCreationTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearCreationTokenCount() {
+    public Builder clearCacheCreationTokens() {
       bitField0_ = (bitField0_ & ~0x00000004);
-      creationTokenCount_ = 0L;
+      cacheCreationTokens_ = 0L;
       onChanged();
       return this;
     }
@@ -949,31 +949,31 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private long promptTokenCount_ ;
+    private long promptTokens_ ;
     /**
      * <pre>
      * Prompt tokens of those calls, those from the cache included.
      * </pre>
      *
-     * <code>int64 prompt_token_count = 6 [json_name = "promptTokenCount"];</code>
-     * @return The promptTokenCount.
+     * <code>int64 prompt_tokens = 6 [json_name = "promptTokens"];</code>
+     * @return The promptTokens.
      */
     @java.lang.Override
-    public long getPromptTokenCount() {
-      return promptTokenCount_;
+    public long getPromptTokens() {
+      return promptTokens_;
     }
     /**
      * <pre>
      * Prompt tokens of those calls, those from the cache included.
      * </pre>
      *
-     * <code>int64 prompt_token_count = 6 [json_name = "promptTokenCount"];</code>
-     * @param value The promptTokenCount to set.
+     * <code>int64 prompt_tokens = 6 [json_name = "promptTokens"];</code>
+     * @param value The promptTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setPromptTokenCount(long value) {
+    public Builder setPromptTokens(long value) {
 
-      promptTokenCount_ = value;
+      promptTokens_ = value;
       bitField0_ |= 0x00000020;
       onChanged();
       return this;
@@ -983,41 +983,41 @@ private static final long serialVersionUID = 0L;
      * Prompt tokens of those calls, those from the cache included.
      * </pre>
      *
-     * <code>int64 prompt_token_count = 6 [json_name = "promptTokenCount"];</code>
+     * <code>int64 prompt_tokens = 6 [json_name = "promptTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearPromptTokenCount() {
+    public Builder clearPromptTokens() {
       bitField0_ = (bitField0_ & ~0x00000020);
-      promptTokenCount_ = 0L;
+      promptTokens_ = 0L;
       onChanged();
       return this;
     }
 
-    private long completionTokenCount_ ;
+    private long completionTokens_ ;
     /**
      * <pre>
      * Tokens of their answers, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_token_count = 7 [json_name = "completionTokenCount"];</code>
-     * @return The completionTokenCount.
+     * <code>int64 completion_tokens = 7 [json_name = "completionTokens"];</code>
+     * @return The completionTokens.
      */
     @java.lang.Override
-    public long getCompletionTokenCount() {
-      return completionTokenCount_;
+    public long getCompletionTokens() {
+      return completionTokens_;
     }
     /**
      * <pre>
      * Tokens of their answers, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_token_count = 7 [json_name = "completionTokenCount"];</code>
-     * @param value The completionTokenCount to set.
+     * <code>int64 completion_tokens = 7 [json_name = "completionTokens"];</code>
+     * @param value The completionTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCompletionTokenCount(long value) {
+    public Builder setCompletionTokens(long value) {
 
-      completionTokenCount_ = value;
+      completionTokens_ = value;
       bitField0_ |= 0x00000040;
       onChanged();
       return this;
@@ -1027,12 +1027,12 @@ private static final long serialVersionUID = 0L;
      * Tokens of their answers, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_token_count = 7 [json_name = "completionTokenCount"];</code>
+     * <code>int64 completion_tokens = 7 [json_name = "completionTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearCompletionTokenCount() {
+    public Builder clearCompletionTokens() {
       bitField0_ = (bitField0_ & ~0x00000040);
-      completionTokenCount_ = 0L;
+      completionTokens_ = 0L;
       onChanged();
       return this;
     }

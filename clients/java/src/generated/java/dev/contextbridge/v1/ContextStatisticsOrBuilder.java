@@ -25,20 +25,20 @@ public interface ContextStatisticsOrBuilder extends
    * Prompt tokens that those calls took from the cache.
    * </pre>
    *
-   * <code>int64 cached_token_count = 2 [json_name = "cachedTokenCount"];</code>
-   * @return The cachedTokenCount.
+   * <code>int64 cached_tokens = 2 [json_name = "cachedTokens"];</code>
+   * @return The cachedTokens.
    */
-  long getCachedTokenCount();
+  long getCachedTokens();
 
   /**
    * <pre>
    * Prompt tokens paid to make the binding, all makings together.
    * </pre>
    *
-   * <code>int64 creation_token_count = 3 [json_name = "creationTokenCount"];</code>
-   * @return The creationTokenCount.
+   * <code>int64 cache_creation_tokens = 3 [json_name = "cacheCreationTokens"];</code>
+   * @return The cacheCreationTokens.
    */
-  long getCreationTokenCount();
+  long getCacheCreationTokens();
 
   /**
    * <pre>
@@ -66,20 +66,20 @@ public interface ContextStatisticsOrBuilder extends
    * Prompt tokens of those calls, those from the cache included.
    * </pre>
    *
-   * <code>int64 prompt_token_count = 6 [json_name = "promptTokenCount"];</code>
-   * @return The promptTokenCount.
+   * <code>int64 prompt_tokens = 6 [json_name = "promptTokens"];</code>
+   * @return The promptTokens.
    */
-  long getPromptTokenCount();
+  long getPromptTokens();
 
   /**
    * <pre>
    * Tokens of their answers, reasoning included.
    * </pre>
    *
-   * <code>int64 completion_token_count = 7 [json_name = "completionTokenCount"];</code>
-   * @return The completionTokenCount.
+   * <code>int64 completion_tokens = 7 [json_name = "completionTokens"];</code>
+   * @return The completionTokens.
    */
-  long getCompletionTokenCount();
+  long getCompletionTokens();
 
   /**
    * <pre>

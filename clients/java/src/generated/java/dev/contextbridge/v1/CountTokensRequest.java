@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CountTokens takes. Exactly one of `contents` and `generate_content_request`.
+ * Request message for CountTokens. Exactly one of `contents` and `generate_content_request`.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CountTokensRequest}
@@ -168,7 +168,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *
@@ -182,7 +182,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *
@@ -196,7 +196,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *
@@ -403,7 +403,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CountTokens takes. Exactly one of `contents` and `generate_content_request`.
+   * Request message for CountTokens. Exactly one of `contents` and `generate_content_request`.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CountTokensRequest}
@@ -1034,7 +1034,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1047,7 +1047,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1064,7 +1064,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1084,7 +1084,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1104,7 +1104,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1131,7 +1131,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1150,7 +1150,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1164,7 +1164,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *
@@ -1181,7 +1181,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The whole request that would be sent, its cached content, instruction and tools counted.
-     * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+     * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
      * `response_cache` and `customer` mean nothing here.
      * </pre>
      *

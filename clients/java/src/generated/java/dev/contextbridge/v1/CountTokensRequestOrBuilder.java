@@ -77,7 +77,7 @@ public interface CountTokensRequestOrBuilder extends
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *
@@ -88,7 +88,7 @@ public interface CountTokensRequestOrBuilder extends
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *
@@ -99,7 +99,7 @@ public interface CountTokensRequestOrBuilder extends
   /**
    * <pre>
    * The whole request that would be sent, its cached content, instruction and tools counted.
-   * Its `model` may be empty; otherwise it equals `model`. Its `request_id`, `resume_after`,
+   * Its `model` may be empty; otherwise it equals `model`. Its `idempotency_key`, `resume_after`,
    * `response_cache` and `customer` mean nothing here.
    * </pre>
    *

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CountTokens returns.
+ * Response message for CountTokens.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CountTokensResponse}
@@ -474,7 +474,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CountTokens returns.
+   * Response message for CountTokens.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CountTokensResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CreateCachedContent takes.
+ * Request message for CreateCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CreateCachedContentRequest}
@@ -319,7 +319,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CreateCachedContent takes.
+   * Request message for CreateCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CreateCachedContentRequest}

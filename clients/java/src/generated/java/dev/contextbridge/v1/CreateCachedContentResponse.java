@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CreateCachedContent returns.
+ * Response message for CreateCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CreateCachedContentResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CreateCachedContent returns.
+   * Response message for CreateCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CreateCachedContentResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CreateContext takes.
+ * Request message for CreateContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CreateContextRequest}
@@ -36,7 +36,7 @@ private static final long serialVersionUID = 0L;
     messages_ = java.util.Collections.emptyList();
     mode_ = 0;
     displayName_ = "";
-    requestId_ = "";
+    idempotencyKey_ = "";
     reuse_ = 0;
     recovery_ = 0;
   }
@@ -364,53 +364,53 @@ private static final long serialVersionUID = 0L;
     }
   }
 
-  public static final int REQUEST_ID_FIELD_NUMBER = 8;
+  public static final int IDEMPOTENCY_KEY_FIELD_NUMBER = 8;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object requestId_ = "";
+  private volatile java.lang.Object idempotencyKey_ = "";
   /**
    * <pre>
-   * Optional. Makes the call idempotent: the same id with the same request returns the first
-   * answer, also while that is still being made. Kept for a day, as the server is set.
-   * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-   * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+   * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+   * answer, even while the first call is in flight. The server remembers keys for a day by default.
+   * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+   * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
    * </pre>
    *
-   * <code>string request_id = 8 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
   @java.lang.Override
-  public java.lang.String getRequestId() {
-    java.lang.Object ref = requestId_;
+  public java.lang.String getIdempotencyKey() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      requestId_ = s;
+      idempotencyKey_ = s;
       return s;
     }
   }
   /**
    * <pre>
-   * Optional. Makes the call idempotent: the same id with the same request returns the first
-   * answer, also while that is still being made. Kept for a day, as the server is set.
-   * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-   * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+   * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+   * answer, even while the first call is in flight. The server remembers keys for a day by default.
+   * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+   * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
    * </pre>
    *
-   * <code>string request_id = 8 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   @java.lang.Override
   public com.google.protobuf.ByteString
-      getRequestIdBytes() {
-    java.lang.Object ref = requestId_;
+      getIdempotencyKeyBytes() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      requestId_ = b;
+      idempotencyKey_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -602,8 +602,8 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(displayName_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 7, displayName_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 8, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 8, idempotencyKey_);
     }
     if (reuse_ != dev.contextbridge.v1.Reuse.REUSE_UNSPECIFIED.getNumber()) {
       output.writeEnum(9, reuse_);
@@ -652,8 +652,8 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(displayName_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(7, displayName_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(8, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(8, idempotencyKey_);
     }
     if (reuse_ != dev.contextbridge.v1.Reuse.REUSE_UNSPECIFIED.getNumber()) {
       size += com.google.protobuf.CodedOutputStream
@@ -717,8 +717,8 @@ private static final long serialVersionUID = 0L;
     }
     if (!getDisplayName()
         .equals(other.getDisplayName())) return false;
-    if (!getRequestId()
-        .equals(other.getRequestId())) return false;
+    if (!getIdempotencyKey()
+        .equals(other.getIdempotencyKey())) return false;
     if (reuse_ != other.reuse_) return false;
     if (recovery_ != other.recovery_) return false;
     if (hasRetention() != other.hasRetention()) return false;
@@ -764,8 +764,8 @@ private static final long serialVersionUID = 0L;
     }
     hash = (37 * hash) + DISPLAY_NAME_FIELD_NUMBER;
     hash = (53 * hash) + getDisplayName().hashCode();
-    hash = (37 * hash) + REQUEST_ID_FIELD_NUMBER;
-    hash = (53 * hash) + getRequestId().hashCode();
+    hash = (37 * hash) + IDEMPOTENCY_KEY_FIELD_NUMBER;
+    hash = (53 * hash) + getIdempotencyKey().hashCode();
     hash = (37 * hash) + REUSE_FIELD_NUMBER;
     hash = (53 * hash) + reuse_;
     hash = (37 * hash) + RECOVERY_FIELD_NUMBER;
@@ -877,7 +877,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CreateContext takes.
+   * Request message for CreateContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CreateContextRequest}
@@ -949,7 +949,7 @@ private static final long serialVersionUID = 0L;
         truncationStrategyBuilder_ = null;
       }
       displayName_ = "";
-      requestId_ = "";
+      idempotencyKey_ = "";
       reuse_ = 0;
       recovery_ = 0;
       retention_ = null;
@@ -1037,7 +1037,7 @@ private static final long serialVersionUID = 0L;
         result.displayName_ = displayName_;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
-        result.requestId_ = requestId_;
+        result.idempotencyKey_ = idempotencyKey_;
       }
       if (((from_bitField0_ & 0x00000100) != 0)) {
         result.reuse_ = reuse_;
@@ -1120,8 +1120,8 @@ private static final long serialVersionUID = 0L;
         bitField0_ |= 0x00000040;
         onChanged();
       }
-      if (!other.getRequestId().isEmpty()) {
-        requestId_ = other.requestId_;
+      if (!other.getIdempotencyKey().isEmpty()) {
+        idempotencyKey_ = other.idempotencyKey_;
         bitField0_ |= 0x00000080;
         onChanged();
       }
@@ -1211,7 +1211,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 58
             case 66: {
-              requestId_ = input.readStringRequireUtf8();
+              idempotencyKey_ = input.readStringRequireUtf8();
               bitField0_ |= 0x00000080;
               break;
             } // case 66
@@ -2310,25 +2310,25 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private java.lang.Object requestId_ = "";
+    private java.lang.Object idempotencyKey_ = "";
     /**
      * <pre>
-     * Optional. Makes the call idempotent: the same id with the same request returns the first
-     * answer, also while that is still being made. Kept for a day, as the server is set.
-     * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-     * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+     * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+     * answer, even while the first call is in flight. The server remembers keys for a day by default.
+     * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+     * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
      * </pre>
      *
-     * <code>string request_id = 8 [json_name = "requestId"];</code>
-     * @return The requestId.
+     * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+     * @return The idempotencyKey.
      */
-    public java.lang.String getRequestId() {
-      java.lang.Object ref = requestId_;
+    public java.lang.String getIdempotencyKey() {
+      java.lang.Object ref = idempotencyKey_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        requestId_ = s;
+        idempotencyKey_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -2336,23 +2336,23 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Optional. Makes the call idempotent: the same id with the same request returns the first
-     * answer, also while that is still being made. Kept for a day, as the server is set.
-     * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-     * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+     * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+     * answer, even while the first call is in flight. The server remembers keys for a day by default.
+     * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+     * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
      * </pre>
      *
-     * <code>string request_id = 8 [json_name = "requestId"];</code>
-     * @return The bytes for requestId.
+     * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+     * @return The bytes for idempotencyKey.
      */
     public com.google.protobuf.ByteString
-        getRequestIdBytes() {
-      java.lang.Object ref = requestId_;
+        getIdempotencyKeyBytes() {
+      java.lang.Object ref = idempotencyKey_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        requestId_ = b;
+        idempotencyKey_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -2360,58 +2360,58 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Optional. Makes the call idempotent: the same id with the same request returns the first
-     * answer, also while that is still being made. Kept for a day, as the server is set.
-     * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-     * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+     * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+     * answer, even while the first call is in flight. The server remembers keys for a day by default.
+     * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+     * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
      * </pre>
      *
-     * <code>string request_id = 8 [json_name = "requestId"];</code>
-     * @param value The requestId to set.
+     * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+     * @param value The idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestId(
+    public Builder setIdempotencyKey(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00000080;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Optional. Makes the call idempotent: the same id with the same request returns the first
-     * answer, also while that is still being made. Kept for a day, as the server is set.
-     * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-     * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+     * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+     * answer, even while the first call is in flight. The server remembers keys for a day by default.
+     * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+     * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
      * </pre>
      *
-     * <code>string request_id = 8 [json_name = "requestId"];</code>
+     * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearRequestId() {
-      requestId_ = getDefaultInstance().getRequestId();
+    public Builder clearIdempotencyKey() {
+      idempotencyKey_ = getDefaultInstance().getIdempotencyKey();
       bitField0_ = (bitField0_ & ~0x00000080);
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Optional. Makes the call idempotent: the same id with the same request returns the first
-     * answer, also while that is still being made. Kept for a day, as the server is set.
-     * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-     * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+     * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+     * answer, even while the first call is in flight. The server remembers keys for a day by default.
+     * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+     * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
      * </pre>
      *
-     * <code>string request_id = 8 [json_name = "requestId"];</code>
-     * @param value The bytes for requestId to set.
+     * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+     * @param value The bytes for idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestIdBytes(
+    public Builder setIdempotencyKeyBytes(
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00000080;
       onChanged();
       return this;

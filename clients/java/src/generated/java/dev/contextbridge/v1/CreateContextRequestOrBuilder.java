@@ -205,29 +205,29 @@ public interface CreateContextRequestOrBuilder extends
 
   /**
    * <pre>
-   * Optional. Makes the call idempotent: the same id with the same request returns the first
-   * answer, also while that is still being made. Kept for a day, as the server is set.
-   * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-   * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+   * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+   * answer, even while the first call is in flight. The server remembers keys for a day by default.
+   * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+   * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
    * </pre>
    *
-   * <code>string request_id = 8 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
-  java.lang.String getRequestId();
+  java.lang.String getIdempotencyKey();
   /**
    * <pre>
-   * Optional. Makes the call idempotent: the same id with the same request returns the first
-   * answer, also while that is still being made. Kept for a day, as the server is set.
-   * 1 to 128 characters. Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another
-   * request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
+   * Optional. Makes the call idempotent: a repeated request with the same key returns the first
+   * answer, even while the first call is in flight. The server remembers keys for a day by default.
+   * 1 to 128 characters. Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the key came with
+   * another request; UNIMPLEMENTED (STORE_REQUIRED) without a store.
    * </pre>
    *
-   * <code>string request_id = 8 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 8 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   com.google.protobuf.ByteString
-      getRequestIdBytes();
+      getIdempotencyKeyBytes();
 
   /**
    * <pre>

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What CreateContext returns.
+ * Response message for CreateContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.CreateContextResponse}
@@ -340,7 +340,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What CreateContext returns.
+   * Response message for CreateContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.CreateContextResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteCachedContent takes.
+ * Request message for DeleteCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteCachedContentRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteCachedContent takes.
+   * Request message for DeleteCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteCachedContentRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteCachedContent returns.
+ * Response message for DeleteCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteCachedContentResponse}
@@ -199,7 +199,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteCachedContent returns.
+   * Response message for DeleteCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteCachedContentResponse}

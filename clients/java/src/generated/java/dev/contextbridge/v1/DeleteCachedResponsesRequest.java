@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted.
+ * Request message for DeleteCachedResponses.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteCachedResponsesRequest}
@@ -32,9 +32,6 @@ private static final long serialVersionUID = 0L;
     super(builder);
   }
   private DeleteCachedResponsesRequest() {
-    key_ = "";
-    customerIdentifier_ = "";
-    contextId_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -55,47 +52,106 @@ private static final long serialVersionUID = 0L;
             dev.contextbridge.v1.DeleteCachedResponsesRequest.class, dev.contextbridge.v1.DeleteCachedResponsesRequest.Builder.class);
   }
 
-  public static final int KEY_FIELD_NUMBER = 1;
+  private int targetCase_ = 0;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object key_ = "";
+  private java.lang.Object target_;
+  public enum TargetCase
+      implements com.google.protobuf.Internal.EnumLite,
+          com.google.protobuf.AbstractMessage.InternalOneOfEnum {
+    KEY(1),
+    CUSTOMER_IDENTIFIER(2),
+    CONTEXT_ID(3),
+    ALL(4),
+    TARGET_NOT_SET(0);
+    private final int value;
+    private TargetCase(int value) {
+      this.value = value;
+    }
+    /**
+     * @param value The number of the enum to look for.
+     * @return The enum associated with the given number.
+     * @deprecated Use {@link #forNumber(int)} instead.
+     */
+    @java.lang.Deprecated
+    public static TargetCase valueOf(int value) {
+      return forNumber(value);
+    }
+
+    public static TargetCase forNumber(int value) {
+      switch (value) {
+        case 1: return KEY;
+        case 2: return CUSTOMER_IDENTIFIER;
+        case 3: return CONTEXT_ID;
+        case 4: return ALL;
+        case 0: return TARGET_NOT_SET;
+        default: return null;
+      }
+    }
+    public int getNumber() {
+      return this.value;
+    }
+  };
+
+  public TargetCase
+  getTargetCase() {
+    return TargetCase.forNumber(
+        targetCase_);
+  }
+
+  public static final int KEY_FIELD_NUMBER = 1;
   /**
    * <pre>
-   * The answer with this key, as `ResponseCacheOutcome.key` says it.
+   * The answer with this key, `ResponseCacheOutcome.key`.
+   * </pre>
+   *
+   * <code>string key = 1 [json_name = "key"];</code>
+   * @return Whether the key field is set.
+   */
+  public boolean hasKey() {
+    return targetCase_ == 1;
+  }
+  /**
+   * <pre>
+   * The answer with this key, `ResponseCacheOutcome.key`.
    * </pre>
    *
    * <code>string key = 1 [json_name = "key"];</code>
    * @return The key.
    */
-  @java.lang.Override
   public java.lang.String getKey() {
-    java.lang.Object ref = key_;
+    if (targetCase_ != 1) {
+      return "";
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      key_ = s;
+      target_ = s;
       return s;
     }
   }
   /**
    * <pre>
-   * The answer with this key, as `ResponseCacheOutcome.key` says it.
+   * The answer with this key, `ResponseCacheOutcome.key`.
    * </pre>
    *
    * <code>string key = 1 [json_name = "key"];</code>
    * @return The bytes for key.
    */
-  @java.lang.Override
   public com.google.protobuf.ByteString
       getKeyBytes() {
-    java.lang.Object ref = key_;
+    if (targetCase_ != 1) {
+      return com.google.protobuf.ByteString.copyFromUtf8("");
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      key_ = b;
+      target_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -103,8 +159,18 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int CUSTOMER_IDENTIFIER_FIELD_NUMBER = 2;
-  @SuppressWarnings("serial")
-  private volatile java.lang.Object customerIdentifier_ = "";
+  /**
+   * <pre>
+   * The answers that were made for this customer: `customer.identifier` of the requests, with
+   * `by_customer` or without.
+   * </pre>
+   *
+   * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
+   * @return Whether the customerIdentifier field is set.
+   */
+  public boolean hasCustomerIdentifier() {
+    return targetCase_ == 2;
+  }
   /**
    * <pre>
    * The answers that were made for this customer: `customer.identifier` of the requests, with
@@ -114,16 +180,18 @@ private static final long serialVersionUID = 0L;
    * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
    * @return The customerIdentifier.
    */
-  @java.lang.Override
   public java.lang.String getCustomerIdentifier() {
-    java.lang.Object ref = customerIdentifier_;
+    if (targetCase_ != 2) {
+      return "";
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      customerIdentifier_ = s;
+      target_ = s;
       return s;
     }
   }
@@ -136,15 +204,17 @@ private static final long serialVersionUID = 0L;
    * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
    * @return The bytes for customerIdentifier.
    */
-  @java.lang.Override
   public com.google.protobuf.ByteString
       getCustomerIdentifierBytes() {
-    java.lang.Object ref = customerIdentifier_;
+    if (targetCase_ != 2) {
+      return com.google.protobuf.ByteString.copyFromUtf8("");
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      customerIdentifier_ = b;
+      target_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -152,8 +222,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int CONTEXT_ID_FIELD_NUMBER = 3;
-  @SuppressWarnings("serial")
-  private volatile java.lang.Object contextId_ = "";
+  /**
+   * <pre>
+   * The answers that start from this context, and those from contexts of the same content.
+   * </pre>
+   *
+   * <code>string context_id = 3 [json_name = "contextId"];</code>
+   * @return Whether the contextId field is set.
+   */
+  public boolean hasContextId() {
+    return targetCase_ == 3;
+  }
   /**
    * <pre>
    * The answers that start from this context, and those from contexts of the same content.
@@ -162,16 +241,18 @@ private static final long serialVersionUID = 0L;
    * <code>string context_id = 3 [json_name = "contextId"];</code>
    * @return The contextId.
    */
-  @java.lang.Override
   public java.lang.String getContextId() {
-    java.lang.Object ref = contextId_;
+    if (targetCase_ != 3) {
+      return "";
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      contextId_ = s;
+      target_ = s;
       return s;
     }
   }
@@ -183,15 +264,17 @@ private static final long serialVersionUID = 0L;
    * <code>string context_id = 3 [json_name = "contextId"];</code>
    * @return The bytes for contextId.
    */
-  @java.lang.Override
   public com.google.protobuf.ByteString
       getContextIdBytes() {
-    java.lang.Object ref = contextId_;
+    if (targetCase_ != 3) {
+      return com.google.protobuf.ByteString.copyFromUtf8("");
+    }
+    java.lang.Object ref = target_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      contextId_ = b;
+      target_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -199,10 +282,21 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int ALL_FIELD_NUMBER = 4;
-  private boolean all_ = false;
   /**
    * <pre>
-   * All answers of the tenant.
+   * All answers of the tenant. Must be true.
+   * </pre>
+   *
+   * <code>bool all = 4 [json_name = "all"];</code>
+   * @return Whether the all field is set.
+   */
+  @java.lang.Override
+  public boolean hasAll() {
+    return targetCase_ == 4;
+  }
+  /**
+   * <pre>
+   * All answers of the tenant. Must be true.
    * </pre>
    *
    * <code>bool all = 4 [json_name = "all"];</code>
@@ -210,7 +304,10 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean getAll() {
-    return all_;
+    if (targetCase_ == 4) {
+      return (java.lang.Boolean) target_;
+    }
+    return false;
   }
 
   private byte memoizedIsInitialized = -1;
@@ -227,34 +324,36 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   public void writeTo(com.google.protobuf.CodedOutputStream output)
                       throws java.io.IOException {
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(key_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 1, key_);
+    if (targetCase_ == 1) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 1, target_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(customerIdentifier_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 2, customerIdentifier_);
+    if (targetCase_ == 2) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 2, target_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(contextId_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 3, contextId_);
+    if (targetCase_ == 3) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 3, target_);
     }
-    if (all_ != false) {
-      output.writeBool(4, all_);
+    if (targetCase_ == 4) {
+      output.writeBool(
+          4, (boolean)((java.lang.Boolean) target_));
     }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
     int size = 0;
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(key_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(1, key_);
+    if (targetCase_ == 1) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(1, target_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(customerIdentifier_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(2, customerIdentifier_);
+    if (targetCase_ == 2) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(2, target_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(contextId_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(3, contextId_);
+    if (targetCase_ == 3) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(3, target_);
     }
-    if (all_ != false) {
+    if (targetCase_ == 4) {
       size += com.google.protobuf.CodedOutputStream
-        .computeBoolSize(4, all_);
+        .computeBoolSize(
+            4, (boolean)((java.lang.Boolean) target_));
     }
     return size;
   }
@@ -280,14 +379,27 @@ private static final long serialVersionUID = 0L;
     }
     dev.contextbridge.v1.DeleteCachedResponsesRequest other = (dev.contextbridge.v1.DeleteCachedResponsesRequest) obj;
 
-    if (!getKey()
-        .equals(other.getKey())) return false;
-    if (!getCustomerIdentifier()
-        .equals(other.getCustomerIdentifier())) return false;
-    if (!getContextId()
-        .equals(other.getContextId())) return false;
-    if (getAll()
-        != other.getAll()) return false;
+    if (!getTargetCase().equals(other.getTargetCase())) return false;
+    switch (targetCase_) {
+      case 1:
+        if (!getKey()
+            .equals(other.getKey())) return false;
+        break;
+      case 2:
+        if (!getCustomerIdentifier()
+            .equals(other.getCustomerIdentifier())) return false;
+        break;
+      case 3:
+        if (!getContextId()
+            .equals(other.getContextId())) return false;
+        break;
+      case 4:
+        if (getAll()
+            != other.getAll()) return false;
+        break;
+      case 0:
+      default:
+    }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -299,15 +411,27 @@ private static final long serialVersionUID = 0L;
     }
     int hash = 41;
     hash = (19 * hash) + getDescriptor().hashCode();
-    hash = (37 * hash) + KEY_FIELD_NUMBER;
-    hash = (53 * hash) + getKey().hashCode();
-    hash = (37 * hash) + CUSTOMER_IDENTIFIER_FIELD_NUMBER;
-    hash = (53 * hash) + getCustomerIdentifier().hashCode();
-    hash = (37 * hash) + CONTEXT_ID_FIELD_NUMBER;
-    hash = (53 * hash) + getContextId().hashCode();
-    hash = (37 * hash) + ALL_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
-        getAll());
+    switch (targetCase_) {
+      case 1:
+        hash = (37 * hash) + KEY_FIELD_NUMBER;
+        hash = (53 * hash) + getKey().hashCode();
+        break;
+      case 2:
+        hash = (37 * hash) + CUSTOMER_IDENTIFIER_FIELD_NUMBER;
+        hash = (53 * hash) + getCustomerIdentifier().hashCode();
+        break;
+      case 3:
+        hash = (37 * hash) + CONTEXT_ID_FIELD_NUMBER;
+        hash = (53 * hash) + getContextId().hashCode();
+        break;
+      case 4:
+        hash = (37 * hash) + ALL_FIELD_NUMBER;
+        hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+            getAll());
+        break;
+      case 0:
+      default:
+    }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -407,7 +531,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteCachedResponses takes: exactly one of its fields, which says what is deleted.
+   * Request message for DeleteCachedResponses.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteCachedResponsesRequest}
@@ -443,10 +567,8 @@ private static final long serialVersionUID = 0L;
     public Builder clear() {
       super.clear();
       bitField0_ = 0;
-      key_ = "";
-      customerIdentifier_ = "";
-      contextId_ = "";
-      all_ = false;
+      targetCase_ = 0;
+      target_ = null;
       return this;
     }
 
@@ -474,24 +596,18 @@ private static final long serialVersionUID = 0L;
     public dev.contextbridge.v1.DeleteCachedResponsesRequest buildPartial() {
       dev.contextbridge.v1.DeleteCachedResponsesRequest result = new dev.contextbridge.v1.DeleteCachedResponsesRequest(this);
       if (bitField0_ != 0) { buildPartial0(result); }
+      buildPartialOneofs(result);
       onBuilt();
       return result;
     }
 
     private void buildPartial0(dev.contextbridge.v1.DeleteCachedResponsesRequest result) {
       int from_bitField0_ = bitField0_;
-      if (((from_bitField0_ & 0x00000001) != 0)) {
-        result.key_ = key_;
-      }
-      if (((from_bitField0_ & 0x00000002) != 0)) {
-        result.customerIdentifier_ = customerIdentifier_;
-      }
-      if (((from_bitField0_ & 0x00000004) != 0)) {
-        result.contextId_ = contextId_;
-      }
-      if (((from_bitField0_ & 0x00000008) != 0)) {
-        result.all_ = all_;
-      }
+    }
+
+    private void buildPartialOneofs(dev.contextbridge.v1.DeleteCachedResponsesRequest result) {
+      result.targetCase_ = targetCase_;
+      result.target_ = this.target_;
     }
 
     @java.lang.Override
@@ -506,23 +622,32 @@ private static final long serialVersionUID = 0L;
 
     public Builder mergeFrom(dev.contextbridge.v1.DeleteCachedResponsesRequest other) {
       if (other == dev.contextbridge.v1.DeleteCachedResponsesRequest.getDefaultInstance()) return this;
-      if (!other.getKey().isEmpty()) {
-        key_ = other.key_;
-        bitField0_ |= 0x00000001;
-        onChanged();
-      }
-      if (!other.getCustomerIdentifier().isEmpty()) {
-        customerIdentifier_ = other.customerIdentifier_;
-        bitField0_ |= 0x00000002;
-        onChanged();
-      }
-      if (!other.getContextId().isEmpty()) {
-        contextId_ = other.contextId_;
-        bitField0_ |= 0x00000004;
-        onChanged();
-      }
-      if (other.getAll() != false) {
-        setAll(other.getAll());
+      switch (other.getTargetCase()) {
+        case KEY: {
+          targetCase_ = 1;
+          target_ = other.target_;
+          onChanged();
+          break;
+        }
+        case CUSTOMER_IDENTIFIER: {
+          targetCase_ = 2;
+          target_ = other.target_;
+          onChanged();
+          break;
+        }
+        case CONTEXT_ID: {
+          targetCase_ = 3;
+          target_ = other.target_;
+          onChanged();
+          break;
+        }
+        case ALL: {
+          setAll(other.getAll());
+          break;
+        }
+        case TARGET_NOT_SET: {
+          break;
+        }
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -549,23 +674,23 @@ private static final long serialVersionUID = 0L;
               done = true;
               break;
             case 10: {
-              key_ = input.readStringRequireUtf8();
-              bitField0_ |= 0x00000001;
+              targetCase_ = 1;
+              target_ = input.readStringRequireUtf8();
               break;
             } // case 10
             case 18: {
-              customerIdentifier_ = input.readStringRequireUtf8();
-              bitField0_ |= 0x00000002;
+              targetCase_ = 2;
+              target_ = input.readStringRequireUtf8();
               break;
             } // case 18
             case 26: {
-              contextId_ = input.readStringRequireUtf8();
-              bitField0_ |= 0x00000004;
+              targetCase_ = 3;
+              target_ = input.readStringRequireUtf8();
               break;
             } // case 26
             case 32: {
-              all_ = input.readBool();
-              bitField0_ |= 0x00000008;
+              target_ = input.readBool();
+              targetCase_ = 4;
               break;
             } // case 32
             default: {
@@ -583,24 +708,54 @@ private static final long serialVersionUID = 0L;
       } // finally
       return this;
     }
+    private int targetCase_ = 0;
+    private java.lang.Object target_;
+    public TargetCase
+        getTargetCase() {
+      return TargetCase.forNumber(
+          targetCase_);
+    }
+
+    public Builder clearTarget() {
+      targetCase_ = 0;
+      target_ = null;
+      onChanged();
+      return this;
+    }
+
     private int bitField0_;
 
-    private java.lang.Object key_ = "";
     /**
      * <pre>
-     * The answer with this key, as `ResponseCacheOutcome.key` says it.
+     * The answer with this key, `ResponseCacheOutcome.key`.
+     * </pre>
+     *
+     * <code>string key = 1 [json_name = "key"];</code>
+     * @return Whether the key field is set.
+     */
+    @java.lang.Override
+    public boolean hasKey() {
+      return targetCase_ == 1;
+    }
+    /**
+     * <pre>
+     * The answer with this key, `ResponseCacheOutcome.key`.
      * </pre>
      *
      * <code>string key = 1 [json_name = "key"];</code>
      * @return The key.
      */
+    @java.lang.Override
     public java.lang.String getKey() {
-      java.lang.Object ref = key_;
+      if (targetCase_ != 1) {
+        return "";
+      }
+      java.lang.Object ref = target_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        key_ = s;
+          target_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -608,20 +763,24 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The answer with this key, as `ResponseCacheOutcome.key` says it.
+     * The answer with this key, `ResponseCacheOutcome.key`.
      * </pre>
      *
      * <code>string key = 1 [json_name = "key"];</code>
      * @return The bytes for key.
      */
+    @java.lang.Override
     public com.google.protobuf.ByteString
         getKeyBytes() {
-      java.lang.Object ref = key_;
+      if (targetCase_ != 1) {
+        return com.google.protobuf.ByteString.copyFromUtf8(        "");
+      }
+      java.lang.Object ref = target_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        key_ = b;
+        target_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -629,7 +788,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The answer with this key, as `ResponseCacheOutcome.key` says it.
+     * The answer with this key, `ResponseCacheOutcome.key`.
      * </pre>
      *
      * <code>string key = 1 [json_name = "key"];</code>
@@ -639,28 +798,30 @@ private static final long serialVersionUID = 0L;
     public Builder setKey(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      key_ = value;
-      bitField0_ |= 0x00000001;
+      targetCase_ = 1;
+      target_ = value;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * The answer with this key, as `ResponseCacheOutcome.key` says it.
+     * The answer with this key, `ResponseCacheOutcome.key`.
      * </pre>
      *
      * <code>string key = 1 [json_name = "key"];</code>
      * @return This builder for chaining.
      */
     public Builder clearKey() {
-      key_ = getDefaultInstance().getKey();
-      bitField0_ = (bitField0_ & ~0x00000001);
-      onChanged();
+      if (targetCase_ == 1) {
+        targetCase_ = 0;
+        target_ = null;
+        onChanged();
+      }
       return this;
     }
     /**
      * <pre>
-     * The answer with this key, as `ResponseCacheOutcome.key` says it.
+     * The answer with this key, `ResponseCacheOutcome.key`.
      * </pre>
      *
      * <code>string key = 1 [json_name = "key"];</code>
@@ -671,13 +832,25 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      key_ = value;
-      bitField0_ |= 0x00000001;
+      targetCase_ = 1;
+      target_ = value;
       onChanged();
       return this;
     }
 
-    private java.lang.Object customerIdentifier_ = "";
+    /**
+     * <pre>
+     * The answers that were made for this customer: `customer.identifier` of the requests, with
+     * `by_customer` or without.
+     * </pre>
+     *
+     * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
+     * @return Whether the customerIdentifier field is set.
+     */
+    @java.lang.Override
+    public boolean hasCustomerIdentifier() {
+      return targetCase_ == 2;
+    }
     /**
      * <pre>
      * The answers that were made for this customer: `customer.identifier` of the requests, with
@@ -687,13 +860,17 @@ private static final long serialVersionUID = 0L;
      * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
      * @return The customerIdentifier.
      */
+    @java.lang.Override
     public java.lang.String getCustomerIdentifier() {
-      java.lang.Object ref = customerIdentifier_;
+      if (targetCase_ != 2) {
+        return "";
+      }
+      java.lang.Object ref = target_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        customerIdentifier_ = s;
+          target_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -708,14 +885,18 @@ private static final long serialVersionUID = 0L;
      * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
      * @return The bytes for customerIdentifier.
      */
+    @java.lang.Override
     public com.google.protobuf.ByteString
         getCustomerIdentifierBytes() {
-      java.lang.Object ref = customerIdentifier_;
+      if (targetCase_ != 2) {
+        return com.google.protobuf.ByteString.copyFromUtf8(        "");
+      }
+      java.lang.Object ref = target_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        customerIdentifier_ = b;
+        target_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -734,8 +915,8 @@ private static final long serialVersionUID = 0L;
     public Builder setCustomerIdentifier(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      customerIdentifier_ = value;
-      bitField0_ |= 0x00000002;
+      targetCase_ = 2;
+      target_ = value;
       onChanged();
       return this;
     }
@@ -749,9 +930,11 @@ private static final long serialVersionUID = 0L;
      * @return This builder for chaining.
      */
     public Builder clearCustomerIdentifier() {
-      customerIdentifier_ = getDefaultInstance().getCustomerIdentifier();
-      bitField0_ = (bitField0_ & ~0x00000002);
-      onChanged();
+      if (targetCase_ == 2) {
+        targetCase_ = 0;
+        target_ = null;
+        onChanged();
+      }
       return this;
     }
     /**
@@ -768,13 +951,24 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      customerIdentifier_ = value;
-      bitField0_ |= 0x00000002;
+      targetCase_ = 2;
+      target_ = value;
       onChanged();
       return this;
     }
 
-    private java.lang.Object contextId_ = "";
+    /**
+     * <pre>
+     * The answers that start from this context, and those from contexts of the same content.
+     * </pre>
+     *
+     * <code>string context_id = 3 [json_name = "contextId"];</code>
+     * @return Whether the contextId field is set.
+     */
+    @java.lang.Override
+    public boolean hasContextId() {
+      return targetCase_ == 3;
+    }
     /**
      * <pre>
      * The answers that start from this context, and those from contexts of the same content.
@@ -783,13 +977,17 @@ private static final long serialVersionUID = 0L;
      * <code>string context_id = 3 [json_name = "contextId"];</code>
      * @return The contextId.
      */
+    @java.lang.Override
     public java.lang.String getContextId() {
-      java.lang.Object ref = contextId_;
+      if (targetCase_ != 3) {
+        return "";
+      }
+      java.lang.Object ref = target_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        contextId_ = s;
+          target_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -803,14 +1001,18 @@ private static final long serialVersionUID = 0L;
      * <code>string context_id = 3 [json_name = "contextId"];</code>
      * @return The bytes for contextId.
      */
+    @java.lang.Override
     public com.google.protobuf.ByteString
         getContextIdBytes() {
-      java.lang.Object ref = contextId_;
+      if (targetCase_ != 3) {
+        return com.google.protobuf.ByteString.copyFromUtf8(        "");
+      }
+      java.lang.Object ref = target_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        contextId_ = b;
+        target_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -828,8 +1030,8 @@ private static final long serialVersionUID = 0L;
     public Builder setContextId(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      contextId_ = value;
-      bitField0_ |= 0x00000004;
+      targetCase_ = 3;
+      target_ = value;
       onChanged();
       return this;
     }
@@ -842,9 +1044,11 @@ private static final long serialVersionUID = 0L;
      * @return This builder for chaining.
      */
     public Builder clearContextId() {
-      contextId_ = getDefaultInstance().getContextId();
-      bitField0_ = (bitField0_ & ~0x00000004);
-      onChanged();
+      if (targetCase_ == 3) {
+        targetCase_ = 0;
+        target_ = null;
+        onChanged();
+      }
       return this;
     }
     /**
@@ -860,28 +1064,40 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      contextId_ = value;
-      bitField0_ |= 0x00000004;
+      targetCase_ = 3;
+      target_ = value;
       onChanged();
       return this;
     }
 
-    private boolean all_ ;
     /**
      * <pre>
-     * All answers of the tenant.
+     * All answers of the tenant. Must be true.
+     * </pre>
+     *
+     * <code>bool all = 4 [json_name = "all"];</code>
+     * @return Whether the all field is set.
+     */
+    public boolean hasAll() {
+      return targetCase_ == 4;
+    }
+    /**
+     * <pre>
+     * All answers of the tenant. Must be true.
      * </pre>
      *
      * <code>bool all = 4 [json_name = "all"];</code>
      * @return The all.
      */
-    @java.lang.Override
     public boolean getAll() {
-      return all_;
+      if (targetCase_ == 4) {
+        return (java.lang.Boolean) target_;
+      }
+      return false;
     }
     /**
      * <pre>
-     * All answers of the tenant.
+     * All answers of the tenant. Must be true.
      * </pre>
      *
      * <code>bool all = 4 [json_name = "all"];</code>
@@ -890,23 +1106,25 @@ private static final long serialVersionUID = 0L;
      */
     public Builder setAll(boolean value) {
 
-      all_ = value;
-      bitField0_ |= 0x00000008;
+      targetCase_ = 4;
+      target_ = value;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * All answers of the tenant.
+     * All answers of the tenant. Must be true.
      * </pre>
      *
      * <code>bool all = 4 [json_name = "all"];</code>
      * @return This builder for chaining.
      */
     public Builder clearAll() {
-      bitField0_ = (bitField0_ & ~0x00000008);
-      all_ = false;
-      onChanged();
+      if (targetCase_ == 4) {
+        targetCase_ = 0;
+        target_ = null;
+        onChanged();
+      }
       return this;
     }
 

@@ -12,7 +12,16 @@ public interface DeleteCachedResponsesRequestOrBuilder extends
 
   /**
    * <pre>
-   * The answer with this key, as `ResponseCacheOutcome.key` says it.
+   * The answer with this key, `ResponseCacheOutcome.key`.
+   * </pre>
+   *
+   * <code>string key = 1 [json_name = "key"];</code>
+   * @return Whether the key field is set.
+   */
+  boolean hasKey();
+  /**
+   * <pre>
+   * The answer with this key, `ResponseCacheOutcome.key`.
    * </pre>
    *
    * <code>string key = 1 [json_name = "key"];</code>
@@ -21,7 +30,7 @@ public interface DeleteCachedResponsesRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * The answer with this key, as `ResponseCacheOutcome.key` says it.
+   * The answer with this key, `ResponseCacheOutcome.key`.
    * </pre>
    *
    * <code>string key = 1 [json_name = "key"];</code>
@@ -30,6 +39,16 @@ public interface DeleteCachedResponsesRequestOrBuilder extends
   com.google.protobuf.ByteString
       getKeyBytes();
 
+  /**
+   * <pre>
+   * The answers that were made for this customer: `customer.identifier` of the requests, with
+   * `by_customer` or without.
+   * </pre>
+   *
+   * <code>string customer_identifier = 2 [json_name = "customerIdentifier"];</code>
+   * @return Whether the customerIdentifier field is set.
+   */
+  boolean hasCustomerIdentifier();
   /**
    * <pre>
    * The answers that were made for this customer: `customer.identifier` of the requests, with
@@ -58,6 +77,15 @@ public interface DeleteCachedResponsesRequestOrBuilder extends
    * </pre>
    *
    * <code>string context_id = 3 [json_name = "contextId"];</code>
+   * @return Whether the contextId field is set.
+   */
+  boolean hasContextId();
+  /**
+   * <pre>
+   * The answers that start from this context, and those from contexts of the same content.
+   * </pre>
+   *
+   * <code>string context_id = 3 [json_name = "contextId"];</code>
    * @return The contextId.
    */
   java.lang.String getContextId();
@@ -74,11 +102,22 @@ public interface DeleteCachedResponsesRequestOrBuilder extends
 
   /**
    * <pre>
-   * All answers of the tenant.
+   * All answers of the tenant. Must be true.
+   * </pre>
+   *
+   * <code>bool all = 4 [json_name = "all"];</code>
+   * @return Whether the all field is set.
+   */
+  boolean hasAll();
+  /**
+   * <pre>
+   * All answers of the tenant. Must be true.
    * </pre>
    *
    * <code>bool all = 4 [json_name = "all"];</code>
    * @return The all.
    */
   boolean getAll();
+
+  dev.contextbridge.v1.DeleteCachedResponsesRequest.TargetCase getTargetCase();
 }

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteCachedResponses returns.
+ * Response message for DeleteCachedResponses.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteCachedResponsesResponse}
@@ -231,7 +231,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteCachedResponses returns.
+   * Response message for DeleteCachedResponses.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteCachedResponsesResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteContext takes.
+ * Request message for DeleteContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteContextRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteContext takes.
+   * Request message for DeleteContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteContextRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteContext returns.
+ * Response message for DeleteContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteContextResponse}
@@ -199,7 +199,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteContext returns.
+   * Response message for DeleteContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteContextResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteFile takes.
+ * Request message for DeleteFile.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteFileRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteFile takes.
+   * Request message for DeleteFile.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteFileRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What DeleteFile returns.
+ * Response message for DeleteFile.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.DeleteFileResponse}
@@ -199,7 +199,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What DeleteFile returns.
+   * Response message for DeleteFile.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.DeleteFileResponse}

@@ -309,7 +309,7 @@ public enum ErrorReason
    * <pre>
    * Another call holds the session context. Calls on a session take turns.
    *
-   * Status FAILED_PRECONDITION; a retry can help.
+   * Status ABORTED; a retry can help.
    * </pre>
    *
    * <code>ERROR_REASON_CONTEXT_BUSY = 27;</code>
@@ -559,14 +559,14 @@ public enum ErrorReason
   ERROR_REASON_STORE_FULL(51),
   /**
    * <pre>
-   * The `request_id` came with another request before.
+   * The `idempotency_key` came with another request before.
    *
    * Status ALREADY_EXISTS; a retry does not help.
    * </pre>
    *
-   * <code>ERROR_REASON_REQUEST_ID_REUSED = 52;</code>
+   * <code>ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 52;</code>
    */
-  ERROR_REASON_REQUEST_ID_REUSED(52),
+  ERROR_REASON_IDEMPOTENCY_KEY_REUSED(52),
   /**
    * <pre>
    * What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
@@ -880,7 +880,7 @@ public enum ErrorReason
    * <pre>
    * Another call holds the session context. Calls on a session take turns.
    *
-   * Status FAILED_PRECONDITION; a retry can help.
+   * Status ABORTED; a retry can help.
    * </pre>
    *
    * <code>ERROR_REASON_CONTEXT_BUSY = 27;</code>
@@ -1130,14 +1130,14 @@ public enum ErrorReason
   public static final int ERROR_REASON_STORE_FULL_VALUE = 51;
   /**
    * <pre>
-   * The `request_id` came with another request before.
+   * The `idempotency_key` came with another request before.
    *
    * Status ALREADY_EXISTS; a retry does not help.
    * </pre>
    *
-   * <code>ERROR_REASON_REQUEST_ID_REUSED = 52;</code>
+   * <code>ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 52;</code>
    */
-  public static final int ERROR_REASON_REQUEST_ID_REUSED_VALUE = 52;
+  public static final int ERROR_REASON_IDEMPOTENCY_KEY_REUSED_VALUE = 52;
   /**
    * <pre>
    * What was stored of a context, or of an answer, cannot be read: the key that encrypted it is not
@@ -1239,7 +1239,7 @@ public enum ErrorReason
       case 49: return ERROR_REASON_UPSTREAM_UNKNOWN;
       case 50: return ERROR_REASON_STORE_UNAVAILABLE;
       case 51: return ERROR_REASON_STORE_FULL;
-      case 52: return ERROR_REASON_REQUEST_ID_REUSED;
+      case 52: return ERROR_REASON_IDEMPOTENCY_KEY_REUSED;
       case 53: return ERROR_REASON_CONTENT_UNREADABLE;
       case 54: return ERROR_REASON_GENERATION_ABANDONED;
       default: return null;

@@ -36,7 +36,7 @@ public final class ErrorReasonProto extends com.google.protobuf.GeneratedFile {
   static {
     java.lang.String[] descriptorData = {
       "\n#contextbridge/v1/error_reason.proto\022\020c" +
-      "ontextbridge.v1*\265\020\n\013ErrorReason\022\034\n\030ERROR" +
+      "ontextbridge.v1*\272\020\n\013ErrorReason\022\034\n\030ERROR" +
       "_REASON_UNSPECIFIED\020\000\022 \n\034ERROR_REASON_RE" +
       "QUEST_INVALID\020\001\022\"\n\036ERROR_REASON_MESSAGE_" +
       "MALFORMED\020\002\022\037\n\033ERROR_REASON_METHOD_UNKNO" +
@@ -86,12 +86,12 @@ public final class ErrorReasonProto extends com.google.protobuf.GeneratedFile {
       "REASON_UPSTREAM_DATA_LOSS\0200\022!\n\035ERROR_REA" +
       "SON_UPSTREAM_UNKNOWN\0201\022\"\n\036ERROR_REASON_S" +
       "TORE_UNAVAILABLE\0202\022\033\n\027ERROR_REASON_STORE" +
-      "_FULL\0203\022\"\n\036ERROR_REASON_REQUEST_ID_REUSE" +
-      "D\0204\022#\n\037ERROR_REASON_CONTENT_UNREADABLE\0205" +
-      "\022%\n!ERROR_REASON_GENERATION_ABANDONED\0206B" +
-      "a\n\024dev.contextbridge.v1B\020ErrorReasonProt" +
-      "oP\001Z5contextbridge.dev/go/contextbridge/" +
-      "v1;contextbridgev1b\006proto3"
+      "_FULL\0203\022\'\n#ERROR_REASON_IDEMPOTENCY_KEY_" +
+      "REUSED\0204\022#\n\037ERROR_REASON_CONTENT_UNREADA" +
+      "BLE\0205\022%\n!ERROR_REASON_GENERATION_ABANDON" +
+      "ED\0206Ba\n\024dev.contextbridge.v1B\020ErrorReaso" +
+      "nProtoP\001Z5contextbridge.dev/go/contextbr" +
+      "idge/v1;contextbridgev1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,

@@ -66,7 +66,7 @@ public final class GeminiServiceProto extends com.google.protobuf.GeneratedFile 
       "o\032%contextbridge/v1/response_cache.proto" +
       "\032\034contextbridge/v1/usage.proto\032\034google/p" +
       "rotobuf/struct.proto\032\037google/protobuf/ti" +
-      "mestamp.proto\"\336\007\n\026GenerateContentRequest" +
+      "mestamp.proto\"\350\007\n\026GenerateContentRequest" +
       "\022\024\n\005model\030\001 \001(\tR\005model\0225\n\010contents\030\002 \003(\013" +
       "2\031.contextbridge.v1.ContentR\010contents\022H\n" +
       "\022system_instruction\030\003 \001(\0132\031.contextbridg" +
@@ -85,54 +85,54 @@ public final class GeminiServiceProto extends com.google.protobuf.GeneratedFile 
       "_cache\030\013 \001(\0132%.contextbridge.v1.Response" +
       "CachePolicyR\rresponseCache\0226\n\010customer\030\014" +
       " \001(\0132\032.contextbridge.v1.CustomerR\010custom" +
-      "er\022\035\n\nrequest_id\030\r \001(\tR\trequestId\022!\n\014res" +
-      "ume_after\030\016 \001(\003R\013resumeAfter\022!\n\014service_" +
-      "tier\030\017 \001(\tR\013serviceTier\022\031\n\005store\030\020 \001(\010H\000" +
-      "R\005store\210\001\001\022-\n\022continuation_token\030\021 \001(\tR\021" +
-      "continuationToken\0329\n\013LabelsEntry\022\020\n\003key\030" +
-      "\001 \001(\tR\003key\022\024\n\005value\030\002 \001(\tR\005value:\0028\001B\010\n\006" +
-      "_store\"\260\005\n\027GenerateContentResponse\022;\n\nca" +
-      "ndidates\030\001 \003(\0132\033.contextbridge.v1.Candid" +
-      "ateR\ncandidates\022I\n\017prompt_feedback\030\002 \001(\013" +
-      "2 .contextbridge.v1.PromptFeedbackR\016prom" +
-      "ptFeedback\022F\n\016usage_metadata\030\003 \001(\0132\037.con" +
-      "textbridge.v1.UsageMetadataR\rusageMetada" +
-      "ta\022#\n\rmodel_version\030\004 \001(\tR\014modelVersion\022" +
-      "\037\n\013response_id\030\005 \001(\tR\nresponseId\022;\n\013crea" +
-      "te_time\030\006 \001(\0132\032.google.protobuf.Timestam" +
-      "pR\ncreateTime\022\032\n\010sequence\030\007 \001(\003R\010sequenc" +
-      "e\022M\n\016response_cache\030\010 \001(\0132&.contextbridg" +
-      "e.v1.ResponseCacheOutcomeR\rresponseCache" +
-      "\022:\n\014billed_usage\030\t \001(\0132\027.contextbridge.v" +
-      "1.UsageR\013billedUsage\022:\n\007context\030\n \001(\0132 ." +
-      "contextbridge.v1.ContextOutcomeR\007context" +
-      "\022@\n\014model_status\030\013 \001(\0132\035.contextbridge.v" +
-      "1.ModelStatusR\013modelStatus\022\035\n\nextra_json" +
-      "\030\014 \001(\tR\textraJson\"\305\001\n\022CountTokensRequest" +
-      "\022\024\n\005model\030\001 \001(\tR\005model\0225\n\010contents\030\002 \003(\013" +
-      "2\031.contextbridge.v1.ContentR\010contents\022b\n" +
-      "\030generate_content_request\030\003 \001(\0132(.contex" +
-      "tbridge.v1.GenerateContentRequestR\026gener" +
-      "ateContentRequest\"\306\002\n\023CountTokensRespons" +
-      "e\022!\n\014total_tokens\030\001 \001(\005R\013totalTokens\022;\n\032" +
-      "cached_content_token_count\030\002 \001(\005R\027cached" +
-      "ContentTokenCount\022X\n\025prompt_tokens_detai" +
-      "ls\030\003 \003(\0132$.contextbridge.v1.ModalityToke" +
-      "nCountR\023promptTokensDetails\022V\n\024cache_tok" +
-      "ens_details\030\004 \003(\0132$.contextbridge.v1.Mod" +
-      "alityTokenCountR\022cacheTokensDetails\022\035\n\ne" +
-      "xtra_json\030\005 \001(\tR\textraJson2\303\002\n\rGeminiSer" +
-      "vice\022f\n\017GenerateContent\022(.contextbridge." +
+      "er\022\'\n\017idempotency_key\030\r \001(\tR\016idempotency" +
+      "Key\022!\n\014resume_after\030\016 \001(\005R\013resumeAfter\022!" +
+      "\n\014service_tier\030\017 \001(\tR\013serviceTier\022\031\n\005sto" +
+      "re\030\020 \001(\010H\000R\005store\210\001\001\022-\n\022continuation_tok" +
+      "en\030\021 \001(\tR\021continuationToken\0329\n\013LabelsEnt" +
+      "ry\022\020\n\003key\030\001 \001(\tR\003key\022\024\n\005value\030\002 \001(\tR\005val" +
+      "ue:\0028\001B\010\n\006_store\"\260\005\n\027GenerateContentResp" +
+      "onse\022;\n\ncandidates\030\001 \003(\0132\033.contextbridge" +
+      ".v1.CandidateR\ncandidates\022I\n\017prompt_feed" +
+      "back\030\002 \001(\0132 .contextbridge.v1.PromptFeed" +
+      "backR\016promptFeedback\022F\n\016usage_metadata\030\003" +
+      " \001(\0132\037.contextbridge.v1.UsageMetadataR\ru" +
+      "sageMetadata\022#\n\rmodel_version\030\004 \001(\tR\014mod" +
+      "elVersion\022\037\n\013response_id\030\005 \001(\tR\nresponse" +
+      "Id\022;\n\013create_time\030\006 \001(\0132\032.google.protobu" +
+      "f.TimestampR\ncreateTime\022\032\n\010sequence\030\007 \001(" +
+      "\005R\010sequence\022M\n\016response_cache\030\010 \001(\0132&.co" +
+      "ntextbridge.v1.ResponseCacheOutcomeR\rres" +
+      "ponseCache\022:\n\014billed_usage\030\t \001(\0132\027.conte" +
+      "xtbridge.v1.UsageR\013billedUsage\022:\n\007contex" +
+      "t\030\n \001(\0132 .contextbridge.v1.ContextOutcom" +
+      "eR\007context\022@\n\014model_status\030\013 \001(\0132\035.conte" +
+      "xtbridge.v1.ModelStatusR\013modelStatus\022\035\n\n" +
+      "extra_json\030\014 \001(\tR\textraJson\"\305\001\n\022CountTok" +
+      "ensRequest\022\024\n\005model\030\001 \001(\tR\005model\0225\n\010cont" +
+      "ents\030\002 \003(\0132\031.contextbridge.v1.ContentR\010c" +
+      "ontents\022b\n\030generate_content_request\030\003 \001(" +
+      "\0132(.contextbridge.v1.GenerateContentRequ" +
+      "estR\026generateContentRequest\"\306\002\n\023CountTok" +
+      "ensResponse\022!\n\014total_tokens\030\001 \001(\005R\013total" +
+      "Tokens\022;\n\032cached_content_token_count\030\002 \001" +
+      "(\005R\027cachedContentTokenCount\022X\n\025prompt_to" +
+      "kens_details\030\003 \003(\0132$.contextbridge.v1.Mo" +
+      "dalityTokenCountR\023promptTokensDetails\022V\n" +
+      "\024cache_tokens_details\030\004 \003(\0132$.contextbri" +
+      "dge.v1.ModalityTokenCountR\022cacheTokensDe" +
+      "tails\022\035\n\nextra_json\030\005 \001(\tR\textraJson2\303\002\n" +
+      "\rGeminiService\022f\n\017GenerateContent\022(.cont" +
+      "extbridge.v1.GenerateContentRequest\032).co" +
+      "ntextbridge.v1.GenerateContentResponse\022n" +
+      "\n\025StreamGenerateContent\022(.contextbridge." +
       "v1.GenerateContentRequest\032).contextbridg" +
-      "e.v1.GenerateContentResponse\022n\n\025StreamGe" +
-      "nerateContent\022(.contextbridge.v1.Generat" +
-      "eContentRequest\032).contextbridge.v1.Gener" +
-      "ateContentResponse0\001\022Z\n\013CountTokens\022$.co" +
-      "ntextbridge.v1.CountTokensRequest\032%.cont" +
-      "extbridge.v1.CountTokensResponseBc\n\024dev." +
-      "contextbridge.v1B\022GeminiServiceProtoP\001Z5" +
-      "contextbridge.dev/go/contextbridge/v1;co" +
-      "ntextbridgev1b\006proto3"
+      "e.v1.GenerateContentResponse0\001\022Z\n\013CountT" +
+      "okens\022$.contextbridge.v1.CountTokensRequ" +
+      "est\032%.contextbridge.v1.CountTokensRespon" +
+      "seBc\n\024dev.contextbridge.v1B\022GeminiServic" +
+      "eProtoP\001Z5contextbridge.dev/go/contextbr" +
+      "idge/v1;contextbridgev1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -149,7 +149,7 @@ public final class GeminiServiceProto extends com.google.protobuf.GeneratedFile 
     internal_static_contextbridge_v1_GenerateContentRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_GenerateContentRequest_descriptor,
-        new java.lang.String[] { "Model", "Contents", "SystemInstruction", "Tools", "ToolConfig", "SafetySettings", "GenerationConfig", "CachedContent", "Labels", "ExtraBody", "ResponseCache", "Customer", "RequestId", "ResumeAfter", "ServiceTier", "Store", "ContinuationToken", });
+        new java.lang.String[] { "Model", "Contents", "SystemInstruction", "Tools", "ToolConfig", "SafetySettings", "GenerationConfig", "CachedContent", "Labels", "ExtraBody", "ResponseCache", "Customer", "IdempotencyKey", "ResumeAfter", "ServiceTier", "Store", "ContinuationToken", });
     internal_static_contextbridge_v1_GenerateContentRequest_LabelsEntry_descriptor =
       internal_static_contextbridge_v1_GenerateContentRequest_descriptor.getNestedType(0);
     internal_static_contextbridge_v1_GenerateContentRequest_LabelsEntry_fieldAccessorTable = new

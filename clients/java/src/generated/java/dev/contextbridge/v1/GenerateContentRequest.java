@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GenerateContent and StreamGenerateContent take.
+ * Request message for GenerateContent and StreamGenerateContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GenerateContentRequest}
@@ -37,7 +37,7 @@ private static final long serialVersionUID = 0L;
     tools_ = java.util.Collections.emptyList();
     safetySettings_ = java.util.Collections.emptyList();
     cachedContent_ = "";
-    requestId_ = "";
+    idempotencyKey_ = "";
     serviceTier_ = "";
     continuationToken_ = "";
   }
@@ -683,9 +683,9 @@ java.lang.String defaultValue) {
     return customer_ == null ? dev.contextbridge.v1.Customer.getDefaultInstance() : customer_;
   }
 
-  public static final int REQUEST_ID_FIELD_NUMBER = 13;
+  public static final int IDEMPOTENCY_KEY_FIELD_NUMBER = 13;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object requestId_ = "";
+  private volatile java.lang.Object idempotencyKey_ = "";
   /**
    * <pre>
    * Optional. Names the generation, so that the same request with the same id, unary or streaming,
@@ -693,23 +693,23 @@ java.lang.String defaultValue) {
    * reader has gone, and for a while after it has ended (server's settings). A generation that
    * failed before its first message is begun again. 1 to 128 characters. Without a store the call
    * goes on and cannot be resumed.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
    * (GENERATION_ABANDONED) where the server that made the answer died.
    * </pre>
    *
-   * <code>string request_id = 13 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
   @java.lang.Override
-  public java.lang.String getRequestId() {
-    java.lang.Object ref = requestId_;
+  public java.lang.String getIdempotencyKey() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      requestId_ = s;
+      idempotencyKey_ = s;
       return s;
     }
   }
@@ -720,22 +720,22 @@ java.lang.String defaultValue) {
    * reader has gone, and for a while after it has ended (server's settings). A generation that
    * failed before its first message is begun again. 1 to 128 characters. Without a store the call
    * goes on and cannot be resumed.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
    * (GENERATION_ABANDONED) where the server that made the answer died.
    * </pre>
    *
-   * <code>string request_id = 13 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   @java.lang.Override
   public com.google.protobuf.ByteString
-      getRequestIdBytes() {
-    java.lang.Object ref = requestId_;
+      getIdempotencyKeyBytes() {
+    java.lang.Object ref = idempotencyKey_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      requestId_ = b;
+      idempotencyKey_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -743,19 +743,19 @@ java.lang.String defaultValue) {
   }
 
   public static final int RESUME_AFTER_FIELD_NUMBER = 14;
-  private long resumeAfter_ = 0L;
+  private int resumeAfter_ = 0;
   /**
    * <pre>
    * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    * </pre>
    *
-   * <code>int64 resume_after = 14 [json_name = "resumeAfter"];</code>
+   * <code>int32 resume_after = 14 [json_name = "resumeAfter"];</code>
    * @return The resumeAfter.
    */
   @java.lang.Override
-  public long getResumeAfter() {
+  public int getResumeAfter() {
     return resumeAfter_;
   }
 
@@ -933,11 +933,11 @@ java.lang.String defaultValue) {
     if (((bitField0_ & 0x00000020) != 0)) {
       output.writeMessage(12, getCustomer());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 13, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 13, idempotencyKey_);
     }
-    if (resumeAfter_ != 0L) {
-      output.writeInt64(14, resumeAfter_);
+    if (resumeAfter_ != 0) {
+      output.writeInt32(14, resumeAfter_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(serviceTier_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 15, serviceTier_);
@@ -1019,12 +1019,12 @@ java.lang.String defaultValue) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(12, getCustomer());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(requestId_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(13, requestId_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(idempotencyKey_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(13, idempotencyKey_);
     }
-    if (resumeAfter_ != 0L) {
+    if (resumeAfter_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(14, resumeAfter_);
+        .computeInt32Size(14, resumeAfter_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(serviceTier_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(15, serviceTier_);
@@ -1102,8 +1102,8 @@ java.lang.String defaultValue) {
       if (!getCustomer()
           .equals(other.getCustomer())) return false;
     }
-    if (!getRequestId()
-        .equals(other.getRequestId())) return false;
+    if (!getIdempotencyKey()
+        .equals(other.getIdempotencyKey())) return false;
     if (getResumeAfter()
         != other.getResumeAfter()) return false;
     if (!getServiceTier()
@@ -1170,11 +1170,10 @@ java.lang.String defaultValue) {
       hash = (37 * hash) + CUSTOMER_FIELD_NUMBER;
       hash = (53 * hash) + getCustomer().hashCode();
     }
-    hash = (37 * hash) + REQUEST_ID_FIELD_NUMBER;
-    hash = (53 * hash) + getRequestId().hashCode();
+    hash = (37 * hash) + IDEMPOTENCY_KEY_FIELD_NUMBER;
+    hash = (53 * hash) + getIdempotencyKey().hashCode();
     hash = (37 * hash) + RESUME_AFTER_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getResumeAfter());
+    hash = (53 * hash) + getResumeAfter();
     hash = (37 * hash) + SERVICE_TIER_FIELD_NUMBER;
     hash = (53 * hash) + getServiceTier().hashCode();
     if (hasStore()) {
@@ -1283,7 +1282,7 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * What GenerateContent and StreamGenerateContent take.
+   * Request message for GenerateContent and StreamGenerateContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GenerateContentRequest}
@@ -1409,8 +1408,8 @@ java.lang.String defaultValue) {
         customerBuilder_.dispose();
         customerBuilder_ = null;
       }
-      requestId_ = "";
-      resumeAfter_ = 0L;
+      idempotencyKey_ = "";
+      resumeAfter_ = 0;
       serviceTier_ = "";
       store_ = false;
       continuationToken_ = "";
@@ -1526,7 +1525,7 @@ java.lang.String defaultValue) {
         to_bitField0_ |= 0x00000020;
       }
       if (((from_bitField0_ & 0x00001000) != 0)) {
-        result.requestId_ = requestId_;
+        result.idempotencyKey_ = idempotencyKey_;
       }
       if (((from_bitField0_ & 0x00002000) != 0)) {
         result.resumeAfter_ = resumeAfter_;
@@ -1665,12 +1664,12 @@ java.lang.String defaultValue) {
       if (other.hasCustomer()) {
         mergeCustomer(other.getCustomer());
       }
-      if (!other.getRequestId().isEmpty()) {
-        requestId_ = other.requestId_;
+      if (!other.getIdempotencyKey().isEmpty()) {
+        idempotencyKey_ = other.idempotencyKey_;
         bitField0_ |= 0x00001000;
         onChanged();
       }
-      if (other.getResumeAfter() != 0L) {
+      if (other.getResumeAfter() != 0) {
         setResumeAfter(other.getResumeAfter());
       }
       if (!other.getServiceTier().isEmpty()) {
@@ -1811,12 +1810,12 @@ java.lang.String defaultValue) {
               break;
             } // case 98
             case 106: {
-              requestId_ = input.readStringRequireUtf8();
+              idempotencyKey_ = input.readStringRequireUtf8();
               bitField0_ |= 0x00001000;
               break;
             } // case 106
             case 112: {
-              resumeAfter_ = input.readInt64();
+              resumeAfter_ = input.readInt32();
               bitField0_ |= 0x00002000;
               break;
             } // case 112
@@ -4067,7 +4066,7 @@ java.lang.String defaultValue) {
       return customerBuilder_;
     }
 
-    private java.lang.Object requestId_ = "";
+    private java.lang.Object idempotencyKey_ = "";
     /**
      * <pre>
      * Optional. Names the generation, so that the same request with the same id, unary or streaming,
@@ -4075,20 +4074,20 @@ java.lang.String defaultValue) {
      * reader has gone, and for a while after it has ended (server's settings). A generation that
      * failed before its first message is begun again. 1 to 128 characters. Without a store the call
      * goes on and cannot be resumed.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
      * (GENERATION_ABANDONED) where the server that made the answer died.
      * </pre>
      *
-     * <code>string request_id = 13 [json_name = "requestId"];</code>
-     * @return The requestId.
+     * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+     * @return The idempotencyKey.
      */
-    public java.lang.String getRequestId() {
-      java.lang.Object ref = requestId_;
+    public java.lang.String getIdempotencyKey() {
+      java.lang.Object ref = idempotencyKey_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        requestId_ = s;
+        idempotencyKey_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -4101,21 +4100,21 @@ java.lang.String defaultValue) {
      * reader has gone, and for a while after it has ended (server's settings). A generation that
      * failed before its first message is begun again. 1 to 128 characters. Without a store the call
      * goes on and cannot be resumed.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
      * (GENERATION_ABANDONED) where the server that made the answer died.
      * </pre>
      *
-     * <code>string request_id = 13 [json_name = "requestId"];</code>
-     * @return The bytes for requestId.
+     * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+     * @return The bytes for idempotencyKey.
      */
     public com.google.protobuf.ByteString
-        getRequestIdBytes() {
-      java.lang.Object ref = requestId_;
+        getIdempotencyKeyBytes() {
+      java.lang.Object ref = idempotencyKey_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        requestId_ = b;
+        idempotencyKey_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -4128,18 +4127,18 @@ java.lang.String defaultValue) {
      * reader has gone, and for a while after it has ended (server's settings). A generation that
      * failed before its first message is begun again. 1 to 128 characters. Without a store the call
      * goes on and cannot be resumed.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
      * (GENERATION_ABANDONED) where the server that made the answer died.
      * </pre>
      *
-     * <code>string request_id = 13 [json_name = "requestId"];</code>
-     * @param value The requestId to set.
+     * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+     * @param value The idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestId(
+    public Builder setIdempotencyKey(
         java.lang.String value) {
       java.util.Objects.requireNonNull(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00001000;
       onChanged();
       return this;
@@ -4151,15 +4150,15 @@ java.lang.String defaultValue) {
      * reader has gone, and for a while after it has ended (server's settings). A generation that
      * failed before its first message is begun again. 1 to 128 characters. Without a store the call
      * goes on and cannot be resumed.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
      * (GENERATION_ABANDONED) where the server that made the answer died.
      * </pre>
      *
-     * <code>string request_id = 13 [json_name = "requestId"];</code>
+     * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearRequestId() {
-      requestId_ = getDefaultInstance().getRequestId();
+    public Builder clearIdempotencyKey() {
+      idempotencyKey_ = getDefaultInstance().getIdempotencyKey();
       bitField0_ = (bitField0_ & ~0x00001000);
       onChanged();
       return this;
@@ -4171,51 +4170,51 @@ java.lang.String defaultValue) {
      * reader has gone, and for a while after it has ended (server's settings). A generation that
      * failed before its first message is begun again. 1 to 128 characters. Without a store the call
      * goes on and cannot be resumed.
-     * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+     * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
      * (GENERATION_ABANDONED) where the server that made the answer died.
      * </pre>
      *
-     * <code>string request_id = 13 [json_name = "requestId"];</code>
-     * @param value The bytes for requestId to set.
+     * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+     * @param value The bytes for idempotencyKey to set.
      * @return This builder for chaining.
      */
-    public Builder setRequestIdBytes(
+    public Builder setIdempotencyKeyBytes(
         com.google.protobuf.ByteString value) {
       java.util.Objects.requireNonNull(value);
       checkByteStringIsUtf8(value);
-      requestId_ = value;
+      idempotencyKey_ = value;
       bitField0_ |= 0x00001000;
       onChanged();
       return this;
     }
 
-    private long resumeAfter_ ;
+    private int resumeAfter_ ;
     /**
      * <pre>
      * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 14 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 14 [json_name = "resumeAfter"];</code>
      * @return The resumeAfter.
      */
     @java.lang.Override
-    public long getResumeAfter() {
+    public int getResumeAfter() {
       return resumeAfter_;
     }
     /**
      * <pre>
      * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 14 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 14 [json_name = "resumeAfter"];</code>
      * @param value The resumeAfter to set.
      * @return This builder for chaining.
      */
-    public Builder setResumeAfter(long value) {
+    public Builder setResumeAfter(int value) {
 
       resumeAfter_ = value;
       bitField0_ |= 0x00002000;
@@ -4225,16 +4224,16 @@ java.lang.String defaultValue) {
     /**
      * <pre>
      * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-     * At least 0; needs `request_id`. 0 means from the start.
+     * At least 0; needs `idempotency_key`. 0 means from the start.
      * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
      * </pre>
      *
-     * <code>int64 resume_after = 14 [json_name = "resumeAfter"];</code>
+     * <code>int32 resume_after = 14 [json_name = "resumeAfter"];</code>
      * @return This builder for chaining.
      */
     public Builder clearResumeAfter() {
       bitField0_ = (bitField0_ & ~0x00002000);
-      resumeAfter_ = 0L;
+      resumeAfter_ = 0;
       onChanged();
       return this;
     }

@@ -415,14 +415,14 @@ java.lang.String defaultValue);
    * reader has gone, and for a while after it has ended (server's settings). A generation that
    * failed before its first message is begun again. 1 to 128 characters. Without a store the call
    * goes on and cannot be resumed.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
    * (GENERATION_ABANDONED) where the server that made the answer died.
    * </pre>
    *
-   * <code>string request_id = 13 [json_name = "requestId"];</code>
-   * @return The requestId.
+   * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+   * @return The idempotencyKey.
    */
-  java.lang.String getRequestId();
+  java.lang.String getIdempotencyKey();
   /**
    * <pre>
    * Optional. Names the generation, so that the same request with the same id, unary or streaming,
@@ -430,27 +430,27 @@ java.lang.String defaultValue);
    * reader has gone, and for a while after it has ended (server's settings). A generation that
    * failed before its first message is begun again. 1 to 128 characters. Without a store the call
    * goes on and cannot be resumed.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) where the id came with another request; ABORTED
+   * Errors: ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED) where the id came with another request; ABORTED
    * (GENERATION_ABANDONED) where the server that made the answer died.
    * </pre>
    *
-   * <code>string request_id = 13 [json_name = "requestId"];</code>
-   * @return The bytes for requestId.
+   * <code>string idempotency_key = 13 [json_name = "idempotencyKey"];</code>
+   * @return The bytes for idempotencyKey.
    */
   com.google.protobuf.ByteString
-      getRequestIdBytes();
+      getIdempotencyKeyBytes();
 
   /**
    * <pre>
    * Optional. The `sequence` of the last message that the caller has; the stream goes on after it.
-   * At least 0; needs `request_id`. 0 means from the start.
+   * At least 0; needs `idempotency_key`. 0 means from the start.
    * Errors: OUT_OF_RANGE (NOT_RESUMABLE) where the generation is not kept.
    * </pre>
    *
-   * <code>int64 resume_after = 14 [json_name = "resumeAfter"];</code>
+   * <code>int32 resume_after = 14 [json_name = "resumeAfter"];</code>
    * @return The resumeAfter.
    */
-  long getResumeAfter();
+  int getResumeAfter();
 
   /**
    * <pre>

@@ -331,17 +331,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int SEQUENCE_FIELD_NUMBER = 7;
-  private long sequence_ = 0L;
+  private int sequence_ = 0;
   /**
    * <pre>
    * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
    * </pre>
    *
-   * <code>int64 sequence = 7 [json_name = "sequence"];</code>
+   * <code>int32 sequence = 7 [json_name = "sequence"];</code>
    * @return The sequence.
    */
   @java.lang.Override
-  public long getSequence() {
+  public int getSequence() {
     return sequence_;
   }
 
@@ -582,8 +582,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000004) != 0)) {
       output.writeMessage(6, getCreateTime());
     }
-    if (sequence_ != 0L) {
-      output.writeInt64(7, sequence_);
+    if (sequence_ != 0) {
+      output.writeInt32(7, sequence_);
     }
     if (((bitField0_ & 0x00000008) != 0)) {
       output.writeMessage(8, getResponseCache());
@@ -631,9 +631,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(6, getCreateTime());
     }
-    if (sequence_ != 0L) {
+    if (sequence_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(7, sequence_);
+        .computeInt32Size(7, sequence_);
     }
     if (((bitField0_ & 0x00000008) != 0)) {
       size += com.google.protobuf.CodedOutputStream
@@ -755,8 +755,7 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + getCreateTime().hashCode();
     }
     hash = (37 * hash) + SEQUENCE_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSequence());
+    hash = (53 * hash) + getSequence();
     if (hasResponseCache()) {
       hash = (37 * hash) + RESPONSE_CACHE_FIELD_NUMBER;
       hash = (53 * hash) + getResponseCache().hashCode();
@@ -951,7 +950,7 @@ private static final long serialVersionUID = 0L;
         createTimeBuilder_.dispose();
         createTimeBuilder_ = null;
       }
-      sequence_ = 0L;
+      sequence_ = 0;
       responseCache_ = null;
       if (responseCacheBuilder_ != null) {
         responseCacheBuilder_.dispose();
@@ -1134,7 +1133,7 @@ private static final long serialVersionUID = 0L;
       if (other.hasCreateTime()) {
         mergeCreateTime(other.getCreateTime());
       }
-      if (other.getSequence() != 0L) {
+      if (other.getSequence() != 0) {
         setSequence(other.getSequence());
       }
       if (other.hasResponseCache()) {
@@ -1223,7 +1222,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 50
             case 56: {
-              sequence_ = input.readInt64();
+              sequence_ = input.readInt32();
               bitField0_ |= 0x00000040;
               break;
             } // case 56
@@ -2232,17 +2231,17 @@ private static final long serialVersionUID = 0L;
       return createTimeBuilder_;
     }
 
-    private long sequence_ ;
+    private int sequence_ ;
     /**
      * <pre>
      * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
      * </pre>
      *
-     * <code>int64 sequence = 7 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 7 [json_name = "sequence"];</code>
      * @return The sequence.
      */
     @java.lang.Override
-    public long getSequence() {
+    public int getSequence() {
       return sequence_;
     }
     /**
@@ -2250,11 +2249,11 @@ private static final long serialVersionUID = 0L;
      * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
      * </pre>
      *
-     * <code>int64 sequence = 7 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 7 [json_name = "sequence"];</code>
      * @param value The sequence to set.
      * @return This builder for chaining.
      */
-    public Builder setSequence(long value) {
+    public Builder setSequence(int value) {
 
       sequence_ = value;
       bitField0_ |= 0x00000040;
@@ -2266,12 +2265,12 @@ private static final long serialVersionUID = 0L;
      * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
      * </pre>
      *
-     * <code>int64 sequence = 7 [json_name = "sequence"];</code>
+     * <code>int32 sequence = 7 [json_name = "sequence"];</code>
      * @return This builder for chaining.
      */
     public Builder clearSequence() {
       bitField0_ = (bitField0_ & ~0x00000040);
-      sequence_ = 0L;
+      sequence_ = 0;
       onChanged();
       return this;
     }

@@ -180,10 +180,10 @@ public interface GenerateContentResponseOrBuilder extends
    * The message's place in its generation, from 1, without gaps. 0 on a unary answer.
    * </pre>
    *
-   * <code>int64 sequence = 7 [json_name = "sequence"];</code>
+   * <code>int32 sequence = 7 [json_name = "sequence"];</code>
    * @return The sequence.
    */
-  long getSequence();
+  int getSequence();
 
   /**
    * <pre>

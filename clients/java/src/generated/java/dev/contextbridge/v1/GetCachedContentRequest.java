@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetCachedContent takes.
+ * Request message for GetCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetCachedContentRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetCachedContent takes.
+   * Request message for GetCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetCachedContentRequest}

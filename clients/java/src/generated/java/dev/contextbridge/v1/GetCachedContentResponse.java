@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetCachedContent returns.
+ * Response message for GetCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetCachedContentResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetCachedContent returns.
+   * Response message for GetCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetCachedContentResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetContext takes.
+ * Request message for GetContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetContextRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetContext takes.
+   * Request message for GetContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetContextRequest}

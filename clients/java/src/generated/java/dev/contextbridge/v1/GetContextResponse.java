@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetContext returns.
+ * Response message for GetContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetContextResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetContext returns.
+   * Response message for GetContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetContextResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetFile takes.
+ * Request message for GetFile.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetFileRequest}
@@ -262,7 +262,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetFile takes.
+   * Request message for GetFile.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetFileRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetFile returns.
+ * Response message for GetFile.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetFileResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetFile returns.
+   * Response message for GetFile.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetFileResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetResponseCacheStatistics takes.
+ * Request message for GetResponseCacheStatistics.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetResponseCacheStatisticsRequest}
@@ -199,7 +199,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetResponseCacheStatistics takes.
+   * Request message for GetResponseCacheStatistics.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetResponseCacheStatisticsRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What GetResponseCacheStatistics returns.
+ * Response message for GetResponseCacheStatistics.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.GetResponseCacheStatisticsResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetResponseCacheStatistics returns.
+   * Response message for GetResponseCacheStatistics.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.GetResponseCacheStatisticsResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListCachedContents takes.
+ * Request message for ListCachedContents.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListCachedContentsRequest}
@@ -290,7 +290,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListCachedContents takes.
+   * Request message for ListCachedContents.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListCachedContentsRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListCachedContents returns.
+ * Response message for ListCachedContents.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListCachedContentsResponse}
@@ -342,7 +342,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListCachedContents returns.
+   * Response message for ListCachedContents.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListCachedContentsResponse}

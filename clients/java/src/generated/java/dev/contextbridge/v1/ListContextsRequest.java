@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListContexts takes.
+ * Request message for ListContexts.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListContextsRequest}
@@ -383,7 +383,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListContexts takes.
+   * Request message for ListContexts.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListContextsRequest}

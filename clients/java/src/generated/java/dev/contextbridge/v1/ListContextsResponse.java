@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListContexts returns.
+ * Response message for ListContexts.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListContextsResponse}
@@ -342,7 +342,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListContexts returns.
+   * Response message for ListContexts.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListContextsResponse}

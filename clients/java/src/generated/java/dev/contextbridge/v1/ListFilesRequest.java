@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListFiles takes.
+ * Request message for ListFiles.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListFilesRequest}
@@ -290,7 +290,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListFiles takes.
+   * Request message for ListFiles.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListFilesRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What ListFiles returns.
+ * Response message for ListFiles.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.ListFilesResponse}
@@ -342,7 +342,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ListFiles returns.
+   * Response message for ListFiles.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.ListFilesResponse}

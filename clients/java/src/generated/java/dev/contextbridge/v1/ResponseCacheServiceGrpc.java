@@ -153,7 +153,7 @@ public final class ResponseCacheServiceGrpc {
      * <pre>
      * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
      * kept afterwards.
-     * Errors: INVALID_ARGUMENT (not exactly one field says which).
+     * Errors: INVALID_ARGUMENT (no target, or an empty one).
      * </pre>
      */
     default void deleteCachedResponses(dev.contextbridge.v1.DeleteCachedResponsesRequest request,
@@ -215,7 +215,7 @@ public final class ResponseCacheServiceGrpc {
      * <pre>
      * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
      * kept afterwards.
-     * Errors: INVALID_ARGUMENT (not exactly one field says which).
+     * Errors: INVALID_ARGUMENT (no target, or an empty one).
      * </pre>
      */
     public void deleteCachedResponses(dev.contextbridge.v1.DeleteCachedResponsesRequest request,
@@ -262,7 +262,7 @@ public final class ResponseCacheServiceGrpc {
      * <pre>
      * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
      * kept afterwards.
-     * Errors: INVALID_ARGUMENT (not exactly one field says which).
+     * Errors: INVALID_ARGUMENT (no target, or an empty one).
      * </pre>
      */
     public dev.contextbridge.v1.DeleteCachedResponsesResponse deleteCachedResponses(dev.contextbridge.v1.DeleteCachedResponsesRequest request) throws io.grpc.StatusException {
@@ -307,7 +307,7 @@ public final class ResponseCacheServiceGrpc {
      * <pre>
      * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
      * kept afterwards.
-     * Errors: INVALID_ARGUMENT (not exactly one field says which).
+     * Errors: INVALID_ARGUMENT (no target, or an empty one).
      * </pre>
      */
     public dev.contextbridge.v1.DeleteCachedResponsesResponse deleteCachedResponses(dev.contextbridge.v1.DeleteCachedResponsesRequest request) {
@@ -352,7 +352,7 @@ public final class ResponseCacheServiceGrpc {
      * <pre>
      * Deletes answers of the caller's tenant. One that is being made while they are deleted may be
      * kept afterwards.
-     * Errors: INVALID_ARGUMENT (not exactly one field says which).
+     * Errors: INVALID_ARGUMENT (no target, or an empty one).
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.contextbridge.v1.DeleteCachedResponsesResponse> deleteCachedResponses(

@@ -62,28 +62,28 @@ public final class ResponseCacheServiceProto extends com.google.protobuf.Generat
     java.lang.String[] descriptorData = {
       "\n-contextbridge/v1/response_cache_servic" +
       "e.proto\022\020contextbridge.v1\032\037google/protob" +
-      "uf/timestamp.proto\"\222\001\n\034DeleteCachedRespo" +
-      "nsesRequest\022\020\n\003key\030\001 \001(\tR\003key\022/\n\023custome" +
-      "r_identifier\030\002 \001(\tR\022customerIdentifier\022\035" +
-      "\n\ncontext_id\030\003 \001(\tR\tcontextId\022\020\n\003all\030\004 \001" +
-      "(\010R\003all\"D\n\035DeleteCachedResponsesResponse" +
-      "\022#\n\rdeleted_count\030\001 \001(\003R\014deletedCount\"#\n" +
-      "!GetResponseCacheStatisticsRequest\"o\n\"Ge" +
-      "tResponseCacheStatisticsResponse\022I\n\nstat" +
-      "istics\030\001 \001(\0132).contextbridge.v1.Response" +
-      "CacheStatisticsR\nstatistics\"\344\003\n\027Response" +
-      "CacheStatistics\022\037\n\013entry_count\030\001 \001(\003R\nen" +
-      "tryCount\022\037\n\013entry_bytes\030\002 \001(\003R\nentryByte" +
-      "s\0229\n\nstart_time\030\003 \001(\0132\032.google.protobuf." +
-      "TimestampR\tstartTime\022\033\n\thit_count\030\004 \001(\003R" +
-      "\010hitCount\022\035\n\nmiss_count\030\005 \001(\003R\tmissCount" +
-      "\022!\n\014joined_count\030\006 \001(\003R\013joinedCount\022\'\n\017r" +
-      "efreshed_count\030\007 \001(\003R\016refreshedCount\022%\n\016" +
-      "bypassed_count\030\010 \001(\003R\rbypassedCount\022#\n\rc" +
-      "orrupt_count\030\t \001(\003R\014corruptCount\0227\n\030save" +
-      "d_prompt_token_count\030\n \001(\003R\025savedPromptT" +
-      "okenCount\022?\n\034saved_completion_token_coun" +
-      "t\030\013 \001(\003R\031savedCompletionTokenCount2\232\002\n\024R" +
+      "uf/timestamp.proto\"\244\001\n\034DeleteCachedRespo" +
+      "nsesRequest\022\022\n\003key\030\001 \001(\tH\000R\003key\0221\n\023custo" +
+      "mer_identifier\030\002 \001(\tH\000R\022customerIdentifi" +
+      "er\022\037\n\ncontext_id\030\003 \001(\tH\000R\tcontextId\022\022\n\003a" +
+      "ll\030\004 \001(\010H\000R\003allB\010\n\006target\"D\n\035DeleteCache" +
+      "dResponsesResponse\022#\n\rdeleted_count\030\001 \001(" +
+      "\003R\014deletedCount\"#\n!GetResponseCacheStati" +
+      "sticsRequest\"o\n\"GetResponseCacheStatisti" +
+      "csResponse\022I\n\nstatistics\030\001 \001(\0132).context" +
+      "bridge.v1.ResponseCacheStatisticsR\nstati" +
+      "stics\"\322\003\n\027ResponseCacheStatistics\022\037\n\013ent" +
+      "ry_count\030\001 \001(\003R\nentryCount\022\037\n\013entry_byte" +
+      "s\030\002 \001(\003R\nentryBytes\0229\n\nstart_time\030\003 \001(\0132" +
+      "\032.google.protobuf.TimestampR\tstartTime\022\033" +
+      "\n\thit_count\030\004 \001(\003R\010hitCount\022\035\n\nmiss_coun" +
+      "t\030\005 \001(\003R\tmissCount\022!\n\014joined_count\030\006 \001(\003" +
+      "R\013joinedCount\022\'\n\017refreshed_count\030\007 \001(\003R\016" +
+      "refreshedCount\022%\n\016bypassed_count\030\010 \001(\003R\r" +
+      "bypassedCount\022#\n\rcorrupt_count\030\t \001(\003R\014co" +
+      "rruptCount\022.\n\023saved_prompt_tokens\030\n \001(\003R" +
+      "\021savedPromptTokens\0226\n\027saved_completion_t" +
+      "okens\030\013 \001(\003R\025savedCompletionTokens2\232\002\n\024R" +
       "esponseCacheService\022x\n\025DeleteCachedRespo" +
       "nses\022..contextbridge.v1.DeleteCachedResp" +
       "onsesRequest\032/.contextbridge.v1.DeleteCa" +
@@ -105,7 +105,7 @@ public final class ResponseCacheServiceProto extends com.google.protobuf.Generat
     internal_static_contextbridge_v1_DeleteCachedResponsesRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_DeleteCachedResponsesRequest_descriptor,
-        new java.lang.String[] { "Key", "CustomerIdentifier", "ContextId", "All", });
+        new java.lang.String[] { "Key", "CustomerIdentifier", "ContextId", "All", "Target", });
     internal_static_contextbridge_v1_DeleteCachedResponsesResponse_descriptor =
       getDescriptor().getMessageType(1);
     internal_static_contextbridge_v1_DeleteCachedResponsesResponse_fieldAccessorTable = new
@@ -129,7 +129,7 @@ public final class ResponseCacheServiceProto extends com.google.protobuf.Generat
     internal_static_contextbridge_v1_ResponseCacheStatistics_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_contextbridge_v1_ResponseCacheStatistics_descriptor,
-        new java.lang.String[] { "EntryCount", "EntryBytes", "StartTime", "HitCount", "MissCount", "JoinedCount", "RefreshedCount", "BypassedCount", "CorruptCount", "SavedPromptTokenCount", "SavedCompletionTokenCount", });
+        new java.lang.String[] { "EntryCount", "EntryBytes", "StartTime", "HitCount", "MissCount", "JoinedCount", "RefreshedCount", "BypassedCount", "CorruptCount", "SavedPromptTokens", "SavedCompletionTokens", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.TimestampProto.getDescriptor();
   }

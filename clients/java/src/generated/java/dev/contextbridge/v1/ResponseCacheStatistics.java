@@ -212,34 +212,34 @@ private static final long serialVersionUID = 0L;
     return corruptCount_;
   }
 
-  public static final int SAVED_PROMPT_TOKEN_COUNT_FIELD_NUMBER = 10;
-  private long savedPromptTokenCount_ = 0L;
+  public static final int SAVED_PROMPT_TOKENS_FIELD_NUMBER = 10;
+  private long savedPromptTokens_ = 0L;
   /**
    * <pre>
    * Prompt tokens that hits and joined calls did not pay for.
    * </pre>
    *
-   * <code>int64 saved_prompt_token_count = 10 [json_name = "savedPromptTokenCount"];</code>
-   * @return The savedPromptTokenCount.
+   * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
+   * @return The savedPromptTokens.
    */
   @java.lang.Override
-  public long getSavedPromptTokenCount() {
-    return savedPromptTokenCount_;
+  public long getSavedPromptTokens() {
+    return savedPromptTokens_;
   }
 
-  public static final int SAVED_COMPLETION_TOKEN_COUNT_FIELD_NUMBER = 11;
-  private long savedCompletionTokenCount_ = 0L;
+  public static final int SAVED_COMPLETION_TOKENS_FIELD_NUMBER = 11;
+  private long savedCompletionTokens_ = 0L;
   /**
    * <pre>
    * Tokens of answers that hits and joined calls did not pay for, reasoning included.
    * </pre>
    *
-   * <code>int64 saved_completion_token_count = 11 [json_name = "savedCompletionTokenCount"];</code>
-   * @return The savedCompletionTokenCount.
+   * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
+   * @return The savedCompletionTokens.
    */
   @java.lang.Override
-  public long getSavedCompletionTokenCount() {
-    return savedCompletionTokenCount_;
+  public long getSavedCompletionTokens() {
+    return savedCompletionTokens_;
   }
 
   private byte memoizedIsInitialized = -1;
@@ -283,11 +283,11 @@ private static final long serialVersionUID = 0L;
     if (corruptCount_ != 0L) {
       output.writeInt64(9, corruptCount_);
     }
-    if (savedPromptTokenCount_ != 0L) {
-      output.writeInt64(10, savedPromptTokenCount_);
+    if (savedPromptTokens_ != 0L) {
+      output.writeInt64(10, savedPromptTokens_);
     }
-    if (savedCompletionTokenCount_ != 0L) {
-      output.writeInt64(11, savedCompletionTokenCount_);
+    if (savedCompletionTokens_ != 0L) {
+      output.writeInt64(11, savedCompletionTokens_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -329,13 +329,13 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt64Size(9, corruptCount_);
     }
-    if (savedPromptTokenCount_ != 0L) {
+    if (savedPromptTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(10, savedPromptTokenCount_);
+        .computeInt64Size(10, savedPromptTokens_);
     }
-    if (savedCompletionTokenCount_ != 0L) {
+    if (savedCompletionTokens_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(11, savedCompletionTokenCount_);
+        .computeInt64Size(11, savedCompletionTokens_);
     }
     return size;
   }
@@ -382,10 +382,10 @@ private static final long serialVersionUID = 0L;
         != other.getBypassedCount()) return false;
     if (getCorruptCount()
         != other.getCorruptCount()) return false;
-    if (getSavedPromptTokenCount()
-        != other.getSavedPromptTokenCount()) return false;
-    if (getSavedCompletionTokenCount()
-        != other.getSavedCompletionTokenCount()) return false;
+    if (getSavedPromptTokens()
+        != other.getSavedPromptTokens()) return false;
+    if (getSavedCompletionTokens()
+        != other.getSavedCompletionTokens()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -425,12 +425,12 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + CORRUPT_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         getCorruptCount());
-    hash = (37 * hash) + SAVED_PROMPT_TOKEN_COUNT_FIELD_NUMBER;
+    hash = (37 * hash) + SAVED_PROMPT_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSavedPromptTokenCount());
-    hash = (37 * hash) + SAVED_COMPLETION_TOKEN_COUNT_FIELD_NUMBER;
+        getSavedPromptTokens());
+    hash = (37 * hash) + SAVED_COMPLETION_TOKENS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSavedCompletionTokenCount());
+        getSavedCompletionTokens());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -586,8 +586,8 @@ private static final long serialVersionUID = 0L;
       refreshedCount_ = 0L;
       bypassedCount_ = 0L;
       corruptCount_ = 0L;
-      savedPromptTokenCount_ = 0L;
-      savedCompletionTokenCount_ = 0L;
+      savedPromptTokens_ = 0L;
+      savedCompletionTokens_ = 0L;
       return this;
     }
 
@@ -653,10 +653,10 @@ private static final long serialVersionUID = 0L;
         result.corruptCount_ = corruptCount_;
       }
       if (((from_bitField0_ & 0x00000200) != 0)) {
-        result.savedPromptTokenCount_ = savedPromptTokenCount_;
+        result.savedPromptTokens_ = savedPromptTokens_;
       }
       if (((from_bitField0_ & 0x00000400) != 0)) {
-        result.savedCompletionTokenCount_ = savedCompletionTokenCount_;
+        result.savedCompletionTokens_ = savedCompletionTokens_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -700,11 +700,11 @@ private static final long serialVersionUID = 0L;
       if (other.getCorruptCount() != 0L) {
         setCorruptCount(other.getCorruptCount());
       }
-      if (other.getSavedPromptTokenCount() != 0L) {
-        setSavedPromptTokenCount(other.getSavedPromptTokenCount());
+      if (other.getSavedPromptTokens() != 0L) {
+        setSavedPromptTokens(other.getSavedPromptTokens());
       }
-      if (other.getSavedCompletionTokenCount() != 0L) {
-        setSavedCompletionTokenCount(other.getSavedCompletionTokenCount());
+      if (other.getSavedCompletionTokens() != 0L) {
+        setSavedCompletionTokens(other.getSavedCompletionTokens());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -778,12 +778,12 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 72
             case 80: {
-              savedPromptTokenCount_ = input.readInt64();
+              savedPromptTokens_ = input.readInt64();
               bitField0_ |= 0x00000200;
               break;
             } // case 80
             case 88: {
-              savedCompletionTokenCount_ = input.readInt64();
+              savedCompletionTokens_ = input.readInt64();
               bitField0_ |= 0x00000400;
               break;
             } // case 88
@@ -1311,31 +1311,31 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private long savedPromptTokenCount_ ;
+    private long savedPromptTokens_ ;
     /**
      * <pre>
      * Prompt tokens that hits and joined calls did not pay for.
      * </pre>
      *
-     * <code>int64 saved_prompt_token_count = 10 [json_name = "savedPromptTokenCount"];</code>
-     * @return The savedPromptTokenCount.
+     * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
+     * @return The savedPromptTokens.
      */
     @java.lang.Override
-    public long getSavedPromptTokenCount() {
-      return savedPromptTokenCount_;
+    public long getSavedPromptTokens() {
+      return savedPromptTokens_;
     }
     /**
      * <pre>
      * Prompt tokens that hits and joined calls did not pay for.
      * </pre>
      *
-     * <code>int64 saved_prompt_token_count = 10 [json_name = "savedPromptTokenCount"];</code>
-     * @param value The savedPromptTokenCount to set.
+     * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
+     * @param value The savedPromptTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setSavedPromptTokenCount(long value) {
+    public Builder setSavedPromptTokens(long value) {
 
-      savedPromptTokenCount_ = value;
+      savedPromptTokens_ = value;
       bitField0_ |= 0x00000200;
       onChanged();
       return this;
@@ -1345,41 +1345,41 @@ private static final long serialVersionUID = 0L;
      * Prompt tokens that hits and joined calls did not pay for.
      * </pre>
      *
-     * <code>int64 saved_prompt_token_count = 10 [json_name = "savedPromptTokenCount"];</code>
+     * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearSavedPromptTokenCount() {
+    public Builder clearSavedPromptTokens() {
       bitField0_ = (bitField0_ & ~0x00000200);
-      savedPromptTokenCount_ = 0L;
+      savedPromptTokens_ = 0L;
       onChanged();
       return this;
     }
 
-    private long savedCompletionTokenCount_ ;
+    private long savedCompletionTokens_ ;
     /**
      * <pre>
      * Tokens of answers that hits and joined calls did not pay for, reasoning included.
      * </pre>
      *
-     * <code>int64 saved_completion_token_count = 11 [json_name = "savedCompletionTokenCount"];</code>
-     * @return The savedCompletionTokenCount.
+     * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
+     * @return The savedCompletionTokens.
      */
     @java.lang.Override
-    public long getSavedCompletionTokenCount() {
-      return savedCompletionTokenCount_;
+    public long getSavedCompletionTokens() {
+      return savedCompletionTokens_;
     }
     /**
      * <pre>
      * Tokens of answers that hits and joined calls did not pay for, reasoning included.
      * </pre>
      *
-     * <code>int64 saved_completion_token_count = 11 [json_name = "savedCompletionTokenCount"];</code>
-     * @param value The savedCompletionTokenCount to set.
+     * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
+     * @param value The savedCompletionTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setSavedCompletionTokenCount(long value) {
+    public Builder setSavedCompletionTokens(long value) {
 
-      savedCompletionTokenCount_ = value;
+      savedCompletionTokens_ = value;
       bitField0_ |= 0x00000400;
       onChanged();
       return this;
@@ -1389,12 +1389,12 @@ private static final long serialVersionUID = 0L;
      * Tokens of answers that hits and joined calls did not pay for, reasoning included.
      * </pre>
      *
-     * <code>int64 saved_completion_token_count = 11 [json_name = "savedCompletionTokenCount"];</code>
+     * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearSavedCompletionTokenCount() {
+    public Builder clearSavedCompletionTokens() {
       bitField0_ = (bitField0_ & ~0x00000400);
-      savedCompletionTokenCount_ = 0L;
+      savedCompletionTokens_ = 0L;
       onChanged();
       return this;
     }

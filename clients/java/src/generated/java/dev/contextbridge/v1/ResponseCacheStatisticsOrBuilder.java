@@ -122,18 +122,18 @@ public interface ResponseCacheStatisticsOrBuilder extends
    * Prompt tokens that hits and joined calls did not pay for.
    * </pre>
    *
-   * <code>int64 saved_prompt_token_count = 10 [json_name = "savedPromptTokenCount"];</code>
-   * @return The savedPromptTokenCount.
+   * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
+   * @return The savedPromptTokens.
    */
-  long getSavedPromptTokenCount();
+  long getSavedPromptTokens();
 
   /**
    * <pre>
    * Tokens of answers that hits and joined calls did not pay for, reasoning included.
    * </pre>
    *
-   * <code>int64 saved_completion_token_count = 11 [json_name = "savedCompletionTokenCount"];</code>
-   * @return The savedCompletionTokenCount.
+   * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
+   * @return The savedCompletionTokens.
    */
-  long getSavedCompletionTokenCount();
+  long getSavedCompletionTokens();
 }

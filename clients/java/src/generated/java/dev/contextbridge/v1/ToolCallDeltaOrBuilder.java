@@ -89,4 +89,28 @@ public interface ToolCallDeltaOrBuilder extends
    */
   com.google.protobuf.ByteString
       getArgumentsJsonBytes();
+
+  /**
+   * <pre>
+   * Upstream's members of the call that this version has no field for, such as a thought signature,
+   * as the text of a JSON object. Members of several events of one call add up. Return them in
+   * `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 6 [json_name = "extraJson"];</code>
+   * @return The extraJson.
+   */
+  java.lang.String getExtraJson();
+  /**
+   * <pre>
+   * Upstream's members of the call that this version has no field for, such as a thought signature,
+   * as the text of a JSON object. Members of several events of one call add up. Return them in
+   * `ChatToolCall.extra_json`: some models refuse the next turn without them. Empty for none.
+   * </pre>
+   *
+   * <code>string extra_json = 6 [json_name = "extraJson"];</code>
+   * @return The bytes for extraJson.
+   */
+  com.google.protobuf.ByteString
+      getExtraJsonBytes();
 }

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What UpdateCachedContent takes.
+ * Request message for UpdateCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.UpdateCachedContentRequest}
@@ -313,7 +313,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What UpdateCachedContent takes.
+   * Request message for UpdateCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.UpdateCachedContentRequest}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What UpdateCachedContent returns.
+ * Response message for UpdateCachedContent.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.UpdateCachedContentResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What UpdateCachedContent returns.
+   * Response message for UpdateCachedContent.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.UpdateCachedContentResponse}

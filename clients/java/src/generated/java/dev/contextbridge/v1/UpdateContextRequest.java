@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What UpdateContext takes.
+ * Request message for UpdateContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.UpdateContextRequest}
@@ -540,7 +540,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What UpdateContext takes.
+   * Request message for UpdateContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.UpdateContextRequest}

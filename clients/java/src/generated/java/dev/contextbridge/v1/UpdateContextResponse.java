@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What UpdateContext returns.
+ * Response message for UpdateContext.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.UpdateContextResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What UpdateContext returns.
+   * Response message for UpdateContext.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.UpdateContextResponse}

@@ -7,7 +7,7 @@ package dev.contextbridge.v1;
 
 /**
  * <pre>
- * What UploadFile returns.
+ * Response message for UploadFile.
  * </pre>
  *
  * Protobuf type {@code contextbridge.v1.UploadFileResponse}
@@ -259,7 +259,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What UploadFile returns.
+   * Response message for UploadFile.
    * </pre>
    *
    * Protobuf type {@code contextbridge.v1.UploadFileResponse}

@@ -54,92 +54,92 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int PROMPT_TOKENS_FIELD_NUMBER = 1;
-  private long promptTokens_ = 0L;
+  private int promptTokens_ = 0;
   /**
    * <pre>
    * Tokens of the prompt, those served from a cache included.
    * </pre>
    *
-   * <code>int64 prompt_tokens = 1 [json_name = "promptTokens"];</code>
+   * <code>int32 prompt_tokens = 1 [json_name = "promptTokens"];</code>
    * @return The promptTokens.
    */
   @java.lang.Override
-  public long getPromptTokens() {
+  public int getPromptTokens() {
     return promptTokens_;
   }
 
   public static final int COMPLETION_TOKENS_FIELD_NUMBER = 2;
-  private long completionTokens_ = 0L;
+  private int completionTokens_ = 0;
   /**
    * <pre>
    * Tokens of the answer, reasoning included.
    * </pre>
    *
-   * <code>int64 completion_tokens = 2 [json_name = "completionTokens"];</code>
+   * <code>int32 completion_tokens = 2 [json_name = "completionTokens"];</code>
    * @return The completionTokens.
    */
   @java.lang.Override
-  public long getCompletionTokens() {
+  public int getCompletionTokens() {
     return completionTokens_;
   }
 
   public static final int TOTAL_TOKENS_FIELD_NUMBER = 3;
-  private long totalTokens_ = 0L;
+  private int totalTokens_ = 0;
   /**
    * <pre>
    * The total as upstream states it. A context's creation on a Gemini model states 0 here.
    * </pre>
    *
-   * <code>int64 total_tokens = 3 [json_name = "totalTokens"];</code>
+   * <code>int32 total_tokens = 3 [json_name = "totalTokens"];</code>
    * @return The totalTokens.
    */
   @java.lang.Override
-  public long getTotalTokens() {
+  public int getTotalTokens() {
     return totalTokens_;
   }
 
   public static final int CACHED_TOKENS_FIELD_NUMBER = 4;
-  private long cachedTokens_ = 0L;
+  private int cachedTokens_ = 0;
   /**
    * <pre>
    * The part of `prompt_tokens` that was served from a cache.
    * </pre>
    *
-   * <code>int64 cached_tokens = 4 [json_name = "cachedTokens"];</code>
+   * <code>int32 cached_tokens = 4 [json_name = "cachedTokens"];</code>
    * @return The cachedTokens.
    */
   @java.lang.Override
-  public long getCachedTokens() {
+  public int getCachedTokens() {
     return cachedTokens_;
   }
 
   public static final int CACHE_CREATION_TOKENS_FIELD_NUMBER = 5;
-  private long cacheCreationTokens_ = 0L;
+  private int cacheCreationTokens_ = 0;
   /**
    * <pre>
    * Tokens that were written to a cache by this call.
    * </pre>
    *
-   * <code>int64 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
+   * <code>int32 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
    * @return The cacheCreationTokens.
    */
   @java.lang.Override
-  public long getCacheCreationTokens() {
+  public int getCacheCreationTokens() {
     return cacheCreationTokens_;
   }
 
   public static final int REASONING_TOKENS_FIELD_NUMBER = 6;
-  private long reasoningTokens_ = 0L;
+  private int reasoningTokens_ = 0;
   /**
    * <pre>
    * The part of `completion_tokens` that was spent on reasoning.
    * </pre>
    *
-   * <code>int64 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
+   * <code>int32 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
    * @return The reasoningTokens.
    */
   @java.lang.Override
-  public long getReasoningTokens() {
+  public int getReasoningTokens() {
     return reasoningTokens_;
   }
 
@@ -220,23 +220,23 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   public void writeTo(com.google.protobuf.CodedOutputStream output)
                       throws java.io.IOException {
-    if (promptTokens_ != 0L) {
-      output.writeInt64(1, promptTokens_);
+    if (promptTokens_ != 0) {
+      output.writeInt32(1, promptTokens_);
     }
-    if (completionTokens_ != 0L) {
-      output.writeInt64(2, completionTokens_);
+    if (completionTokens_ != 0) {
+      output.writeInt32(2, completionTokens_);
     }
-    if (totalTokens_ != 0L) {
-      output.writeInt64(3, totalTokens_);
+    if (totalTokens_ != 0) {
+      output.writeInt32(3, totalTokens_);
     }
-    if (cachedTokens_ != 0L) {
-      output.writeInt64(4, cachedTokens_);
+    if (cachedTokens_ != 0) {
+      output.writeInt32(4, cachedTokens_);
     }
-    if (cacheCreationTokens_ != 0L) {
-      output.writeInt64(5, cacheCreationTokens_);
+    if (cacheCreationTokens_ != 0) {
+      output.writeInt32(5, cacheCreationTokens_);
     }
-    if (reasoningTokens_ != 0L) {
-      output.writeInt64(6, reasoningTokens_);
+    if (reasoningTokens_ != 0) {
+      output.writeInt32(6, reasoningTokens_);
     }
     if (estimated_ != false) {
       output.writeBool(7, estimated_);
@@ -248,29 +248,29 @@ private static final long serialVersionUID = 0L;
   }
   private int computeSerializedSize_0() {
     int size = 0;
-    if (promptTokens_ != 0L) {
+    if (promptTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(1, promptTokens_);
+        .computeInt32Size(1, promptTokens_);
     }
-    if (completionTokens_ != 0L) {
+    if (completionTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(2, completionTokens_);
+        .computeInt32Size(2, completionTokens_);
     }
-    if (totalTokens_ != 0L) {
+    if (totalTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(3, totalTokens_);
+        .computeInt32Size(3, totalTokens_);
     }
-    if (cachedTokens_ != 0L) {
+    if (cachedTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(4, cachedTokens_);
+        .computeInt32Size(4, cachedTokens_);
     }
-    if (cacheCreationTokens_ != 0L) {
+    if (cacheCreationTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(5, cacheCreationTokens_);
+        .computeInt32Size(5, cacheCreationTokens_);
     }
-    if (reasoningTokens_ != 0L) {
+    if (reasoningTokens_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(6, reasoningTokens_);
+        .computeInt32Size(6, reasoningTokens_);
     }
     if (estimated_ != false) {
       size += com.google.protobuf.CodedOutputStream
@@ -331,23 +331,17 @@ private static final long serialVersionUID = 0L;
     int hash = 41;
     hash = (19 * hash) + getDescriptor().hashCode();
     hash = (37 * hash) + PROMPT_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getPromptTokens());
+    hash = (53 * hash) + getPromptTokens();
     hash = (37 * hash) + COMPLETION_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCompletionTokens());
+    hash = (53 * hash) + getCompletionTokens();
     hash = (37 * hash) + TOTAL_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getTotalTokens());
+    hash = (53 * hash) + getTotalTokens();
     hash = (37 * hash) + CACHED_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCachedTokens());
+    hash = (53 * hash) + getCachedTokens();
     hash = (37 * hash) + CACHE_CREATION_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getCacheCreationTokens());
+    hash = (53 * hash) + getCacheCreationTokens();
     hash = (37 * hash) + REASONING_TOKENS_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getReasoningTokens());
+    hash = (53 * hash) + getReasoningTokens();
     hash = (37 * hash) + ESTIMATED_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
         getEstimated());
@@ -488,12 +482,12 @@ private static final long serialVersionUID = 0L;
     public Builder clear() {
       super.clear();
       bitField0_ = 0;
-      promptTokens_ = 0L;
-      completionTokens_ = 0L;
-      totalTokens_ = 0L;
-      cachedTokens_ = 0L;
-      cacheCreationTokens_ = 0L;
-      reasoningTokens_ = 0L;
+      promptTokens_ = 0;
+      completionTokens_ = 0;
+      totalTokens_ = 0;
+      cachedTokens_ = 0;
+      cacheCreationTokens_ = 0;
+      reasoningTokens_ = 0;
       estimated_ = false;
       extraJson_ = "";
       return this;
@@ -567,22 +561,22 @@ private static final long serialVersionUID = 0L;
 
     public Builder mergeFrom(dev.contextbridge.v1.Usage other) {
       if (other == dev.contextbridge.v1.Usage.getDefaultInstance()) return this;
-      if (other.getPromptTokens() != 0L) {
+      if (other.getPromptTokens() != 0) {
         setPromptTokens(other.getPromptTokens());
       }
-      if (other.getCompletionTokens() != 0L) {
+      if (other.getCompletionTokens() != 0) {
         setCompletionTokens(other.getCompletionTokens());
       }
-      if (other.getTotalTokens() != 0L) {
+      if (other.getTotalTokens() != 0) {
         setTotalTokens(other.getTotalTokens());
       }
-      if (other.getCachedTokens() != 0L) {
+      if (other.getCachedTokens() != 0) {
         setCachedTokens(other.getCachedTokens());
       }
-      if (other.getCacheCreationTokens() != 0L) {
+      if (other.getCacheCreationTokens() != 0) {
         setCacheCreationTokens(other.getCacheCreationTokens());
       }
-      if (other.getReasoningTokens() != 0L) {
+      if (other.getReasoningTokens() != 0) {
         setReasoningTokens(other.getReasoningTokens());
       }
       if (other.getEstimated() != false) {
@@ -618,32 +612,32 @@ private static final long serialVersionUID = 0L;
               done = true;
               break;
             case 8: {
-              promptTokens_ = input.readInt64();
+              promptTokens_ = input.readInt32();
               bitField0_ |= 0x00000001;
               break;
             } // case 8
             case 16: {
-              completionTokens_ = input.readInt64();
+              completionTokens_ = input.readInt32();
               bitField0_ |= 0x00000002;
               break;
             } // case 16
             case 24: {
-              totalTokens_ = input.readInt64();
+              totalTokens_ = input.readInt32();
               bitField0_ |= 0x00000004;
               break;
             } // case 24
             case 32: {
-              cachedTokens_ = input.readInt64();
+              cachedTokens_ = input.readInt32();
               bitField0_ |= 0x00000008;
               break;
             } // case 32
             case 40: {
-              cacheCreationTokens_ = input.readInt64();
+              cacheCreationTokens_ = input.readInt32();
               bitField0_ |= 0x00000010;
               break;
             } // case 40
             case 48: {
-              reasoningTokens_ = input.readInt64();
+              reasoningTokens_ = input.readInt32();
               bitField0_ |= 0x00000020;
               break;
             } // case 48
@@ -674,17 +668,17 @@ private static final long serialVersionUID = 0L;
     }
     private int bitField0_;
 
-    private long promptTokens_ ;
+    private int promptTokens_ ;
     /**
      * <pre>
      * Tokens of the prompt, those served from a cache included.
      * </pre>
      *
-     * <code>int64 prompt_tokens = 1 [json_name = "promptTokens"];</code>
+     * <code>int32 prompt_tokens = 1 [json_name = "promptTokens"];</code>
      * @return The promptTokens.
      */
     @java.lang.Override
-    public long getPromptTokens() {
+    public int getPromptTokens() {
       return promptTokens_;
     }
     /**
@@ -692,11 +686,11 @@ private static final long serialVersionUID = 0L;
      * Tokens of the prompt, those served from a cache included.
      * </pre>
      *
-     * <code>int64 prompt_tokens = 1 [json_name = "promptTokens"];</code>
+     * <code>int32 prompt_tokens = 1 [json_name = "promptTokens"];</code>
      * @param value The promptTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setPromptTokens(long value) {
+    public Builder setPromptTokens(int value) {
 
       promptTokens_ = value;
       bitField0_ |= 0x00000001;
@@ -708,27 +702,27 @@ private static final long serialVersionUID = 0L;
      * Tokens of the prompt, those served from a cache included.
      * </pre>
      *
-     * <code>int64 prompt_tokens = 1 [json_name = "promptTokens"];</code>
+     * <code>int32 prompt_tokens = 1 [json_name = "promptTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearPromptTokens() {
       bitField0_ = (bitField0_ & ~0x00000001);
-      promptTokens_ = 0L;
+      promptTokens_ = 0;
       onChanged();
       return this;
     }
 
-    private long completionTokens_ ;
+    private int completionTokens_ ;
     /**
      * <pre>
      * Tokens of the answer, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_tokens = 2 [json_name = "completionTokens"];</code>
+     * <code>int32 completion_tokens = 2 [json_name = "completionTokens"];</code>
      * @return The completionTokens.
      */
     @java.lang.Override
-    public long getCompletionTokens() {
+    public int getCompletionTokens() {
       return completionTokens_;
     }
     /**
@@ -736,11 +730,11 @@ private static final long serialVersionUID = 0L;
      * Tokens of the answer, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_tokens = 2 [json_name = "completionTokens"];</code>
+     * <code>int32 completion_tokens = 2 [json_name = "completionTokens"];</code>
      * @param value The completionTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCompletionTokens(long value) {
+    public Builder setCompletionTokens(int value) {
 
       completionTokens_ = value;
       bitField0_ |= 0x00000002;
@@ -752,27 +746,27 @@ private static final long serialVersionUID = 0L;
      * Tokens of the answer, reasoning included.
      * </pre>
      *
-     * <code>int64 completion_tokens = 2 [json_name = "completionTokens"];</code>
+     * <code>int32 completion_tokens = 2 [json_name = "completionTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearCompletionTokens() {
       bitField0_ = (bitField0_ & ~0x00000002);
-      completionTokens_ = 0L;
+      completionTokens_ = 0;
       onChanged();
       return this;
     }
 
-    private long totalTokens_ ;
+    private int totalTokens_ ;
     /**
      * <pre>
      * The total as upstream states it. A context's creation on a Gemini model states 0 here.
      * </pre>
      *
-     * <code>int64 total_tokens = 3 [json_name = "totalTokens"];</code>
+     * <code>int32 total_tokens = 3 [json_name = "totalTokens"];</code>
      * @return The totalTokens.
      */
     @java.lang.Override
-    public long getTotalTokens() {
+    public int getTotalTokens() {
       return totalTokens_;
     }
     /**
@@ -780,11 +774,11 @@ private static final long serialVersionUID = 0L;
      * The total as upstream states it. A context's creation on a Gemini model states 0 here.
      * </pre>
      *
-     * <code>int64 total_tokens = 3 [json_name = "totalTokens"];</code>
+     * <code>int32 total_tokens = 3 [json_name = "totalTokens"];</code>
      * @param value The totalTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setTotalTokens(long value) {
+    public Builder setTotalTokens(int value) {
 
       totalTokens_ = value;
       bitField0_ |= 0x00000004;
@@ -796,27 +790,27 @@ private static final long serialVersionUID = 0L;
      * The total as upstream states it. A context's creation on a Gemini model states 0 here.
      * </pre>
      *
-     * <code>int64 total_tokens = 3 [json_name = "totalTokens"];</code>
+     * <code>int32 total_tokens = 3 [json_name = "totalTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearTotalTokens() {
       bitField0_ = (bitField0_ & ~0x00000004);
-      totalTokens_ = 0L;
+      totalTokens_ = 0;
       onChanged();
       return this;
     }
 
-    private long cachedTokens_ ;
+    private int cachedTokens_ ;
     /**
      * <pre>
      * The part of `prompt_tokens` that was served from a cache.
      * </pre>
      *
-     * <code>int64 cached_tokens = 4 [json_name = "cachedTokens"];</code>
+     * <code>int32 cached_tokens = 4 [json_name = "cachedTokens"];</code>
      * @return The cachedTokens.
      */
     @java.lang.Override
-    public long getCachedTokens() {
+    public int getCachedTokens() {
       return cachedTokens_;
     }
     /**
@@ -824,11 +818,11 @@ private static final long serialVersionUID = 0L;
      * The part of `prompt_tokens` that was served from a cache.
      * </pre>
      *
-     * <code>int64 cached_tokens = 4 [json_name = "cachedTokens"];</code>
+     * <code>int32 cached_tokens = 4 [json_name = "cachedTokens"];</code>
      * @param value The cachedTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCachedTokens(long value) {
+    public Builder setCachedTokens(int value) {
 
       cachedTokens_ = value;
       bitField0_ |= 0x00000008;
@@ -840,27 +834,27 @@ private static final long serialVersionUID = 0L;
      * The part of `prompt_tokens` that was served from a cache.
      * </pre>
      *
-     * <code>int64 cached_tokens = 4 [json_name = "cachedTokens"];</code>
+     * <code>int32 cached_tokens = 4 [json_name = "cachedTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearCachedTokens() {
       bitField0_ = (bitField0_ & ~0x00000008);
-      cachedTokens_ = 0L;
+      cachedTokens_ = 0;
       onChanged();
       return this;
     }
 
-    private long cacheCreationTokens_ ;
+    private int cacheCreationTokens_ ;
     /**
      * <pre>
      * Tokens that were written to a cache by this call.
      * </pre>
      *
-     * <code>int64 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
+     * <code>int32 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
      * @return The cacheCreationTokens.
      */
     @java.lang.Override
-    public long getCacheCreationTokens() {
+    public int getCacheCreationTokens() {
       return cacheCreationTokens_;
     }
     /**
@@ -868,11 +862,11 @@ private static final long serialVersionUID = 0L;
      * Tokens that were written to a cache by this call.
      * </pre>
      *
-     * <code>int64 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
+     * <code>int32 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
      * @param value The cacheCreationTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setCacheCreationTokens(long value) {
+    public Builder setCacheCreationTokens(int value) {
 
       cacheCreationTokens_ = value;
       bitField0_ |= 0x00000010;
@@ -884,27 +878,27 @@ private static final long serialVersionUID = 0L;
      * Tokens that were written to a cache by this call.
      * </pre>
      *
-     * <code>int64 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
+     * <code>int32 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearCacheCreationTokens() {
       bitField0_ = (bitField0_ & ~0x00000010);
-      cacheCreationTokens_ = 0L;
+      cacheCreationTokens_ = 0;
       onChanged();
       return this;
     }
 
-    private long reasoningTokens_ ;
+    private int reasoningTokens_ ;
     /**
      * <pre>
      * The part of `completion_tokens` that was spent on reasoning.
      * </pre>
      *
-     * <code>int64 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
+     * <code>int32 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
      * @return The reasoningTokens.
      */
     @java.lang.Override
-    public long getReasoningTokens() {
+    public int getReasoningTokens() {
       return reasoningTokens_;
     }
     /**
@@ -912,11 +906,11 @@ private static final long serialVersionUID = 0L;
      * The part of `completion_tokens` that was spent on reasoning.
      * </pre>
      *
-     * <code>int64 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
+     * <code>int32 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
      * @param value The reasoningTokens to set.
      * @return This builder for chaining.
      */
-    public Builder setReasoningTokens(long value) {
+    public Builder setReasoningTokens(int value) {
 
       reasoningTokens_ = value;
       bitField0_ |= 0x00000020;
@@ -928,12 +922,12 @@ private static final long serialVersionUID = 0L;
      * The part of `completion_tokens` that was spent on reasoning.
      * </pre>
      *
-     * <code>int64 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
+     * <code>int32 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
      * @return This builder for chaining.
      */
     public Builder clearReasoningTokens() {
       bitField0_ = (bitField0_ & ~0x00000020);
-      reasoningTokens_ = 0L;
+      reasoningTokens_ = 0;
       onChanged();
       return this;
     }

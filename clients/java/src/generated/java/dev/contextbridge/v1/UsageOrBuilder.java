@@ -15,60 +15,60 @@ public interface UsageOrBuilder extends
    * Tokens of the prompt, those served from a cache included.
    * </pre>
    *
-   * <code>int64 prompt_tokens = 1 [json_name = "promptTokens"];</code>
+   * <code>int32 prompt_tokens = 1 [json_name = "promptTokens"];</code>
    * @return The promptTokens.
    */
-  long getPromptTokens();
+  int getPromptTokens();
 
   /**
    * <pre>
    * Tokens of the answer, reasoning included.
    * </pre>
    *
-   * <code>int64 completion_tokens = 2 [json_name = "completionTokens"];</code>
+   * <code>int32 completion_tokens = 2 [json_name = "completionTokens"];</code>
    * @return The completionTokens.
    */
-  long getCompletionTokens();
+  int getCompletionTokens();
 
   /**
    * <pre>
    * The total as upstream states it. A context's creation on a Gemini model states 0 here.
    * </pre>
    *
-   * <code>int64 total_tokens = 3 [json_name = "totalTokens"];</code>
+   * <code>int32 total_tokens = 3 [json_name = "totalTokens"];</code>
    * @return The totalTokens.
    */
-  long getTotalTokens();
+  int getTotalTokens();
 
   /**
    * <pre>
    * The part of `prompt_tokens` that was served from a cache.
    * </pre>
    *
-   * <code>int64 cached_tokens = 4 [json_name = "cachedTokens"];</code>
+   * <code>int32 cached_tokens = 4 [json_name = "cachedTokens"];</code>
    * @return The cachedTokens.
    */
-  long getCachedTokens();
+  int getCachedTokens();
 
   /**
    * <pre>
    * Tokens that were written to a cache by this call.
    * </pre>
    *
-   * <code>int64 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
+   * <code>int32 cache_creation_tokens = 5 [json_name = "cacheCreationTokens"];</code>
    * @return The cacheCreationTokens.
    */
-  long getCacheCreationTokens();
+  int getCacheCreationTokens();
 
   /**
    * <pre>
    * The part of `completion_tokens` that was spent on reasoning.
    * </pre>
    *
-   * <code>int64 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
+   * <code>int32 reasoning_tokens = 6 [json_name = "reasoningTokens"];</code>
    * @return The reasoningTokens.
    */
-  long getReasoningTokens();
+  int getReasoningTokens();
 
   /**
    * <pre>

@@ -42,12 +42,12 @@ public final class UsageProto extends com.google.protobuf.GeneratedFile {
     java.lang.String[] descriptorData = {
       "\n\034contextbridge/v1/usage.proto\022\020contextb" +
       "ridge.v1\"\275\002\n\005Usage\022#\n\rprompt_tokens\030\001 \001(" +
-      "\003R\014promptTokens\022+\n\021completion_tokens\030\002 \001" +
-      "(\003R\020completionTokens\022!\n\014total_tokens\030\003 \001" +
-      "(\003R\013totalTokens\022#\n\rcached_tokens\030\004 \001(\003R\014" +
+      "\005R\014promptTokens\022+\n\021completion_tokens\030\002 \001" +
+      "(\005R\020completionTokens\022!\n\014total_tokens\030\003 \001" +
+      "(\005R\013totalTokens\022#\n\rcached_tokens\030\004 \001(\005R\014" +
       "cachedTokens\0222\n\025cache_creation_tokens\030\005 " +
-      "\001(\003R\023cacheCreationTokens\022)\n\020reasoning_to" +
-      "kens\030\006 \001(\003R\017reasoningTokens\022\034\n\testimated" +
+      "\001(\005R\023cacheCreationTokens\022)\n\020reasoning_to" +
+      "kens\030\006 \001(\005R\017reasoningTokens\022\034\n\testimated" +
       "\030\007 \001(\010R\testimated\022\035\n\nextra_json\030\010 \001(\tR\te" +
       "xtraJsonB[\n\024dev.contextbridge.v1B\nUsageP" +
       "rotoP\001Z5contextbridge.dev/go/contextbrid" +

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from contextbridge import v1 as pb
 
 from ..callers import Caller
-from ..store.watches import Remembered, Watches
+from ..store.near_cache import InvalidationTracker, NearCache
 from ..translate.translator import Told, Translator
 from .generation import Ask, Summary
 from .response_cache import CacheUse
@@ -81,15 +81,15 @@ class Hit(Generic[Whole]):
         yield last
 
 
-class RecentHits:
+class HitCache:
     """The hits of a moment ago.
 
     Args:
         watches: Tell what has changed.
     """
 
-    def __init__(self, watches: Watches) -> None:
-        self._hits: Remembered[Key, Hit[Any]] = Remembered(watches, MAX_ENTRIES)
+    def __init__(self, watches: InvalidationTracker) -> None:
+        self._hits: NearCache[Key, Hit[Any]] = NearCache(watches, MAX_ENTRIES)
 
     def mark(self) -> int:
         """Return a mark of now, to be taken before anything of a hit is read."""
@@ -99,7 +99,7 @@ class RecentHits:
         """Return the hit of a call that asks the same; None where the store must be asked."""
         request = ask.request
         policy = request.response_cache
-        if not policy.enabled or policy.refresh or request.request_id or request.resume_after:
+        if not policy.enabled or policy.refresh or request.idempotency_key or request.resume_after:
             return None
         hit = self._hits.get(_key(ask))
         return hit if hit is not None and hit.age < hit.ttl else None

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from ..upstream.http1 import KEPT_SECONDS
 from .allocator import give_back
-from .upstream.http1 import KEPT_SECONDS
 
 LOOK_SECONDS = 2.0
 BURST = 100

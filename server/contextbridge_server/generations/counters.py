@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from contextbridge import v1 as pb
 
+from ..background import background
 from ..errors import BridgeError
+from ..store.interface import WITHOUT_ROOM, Script, Store
 from ..store.keys import response_cache_key
-from ..store.port import WITHOUT_ROOM, Script, Store
-from ..tasks import beside
 
 EVERY = timedelta(seconds=1)
 
@@ -40,7 +40,7 @@ return 1
 """KEYS: tallies. ARGV: the field that says since when, fields, and what is added to each."""
 
 
-class Tallies:
+class ResponseCacheCounters:
     """The tallies of all tenants.
 
     Args:
@@ -63,8 +63,8 @@ class Tallies:
             return
         tally = self._new[tenant]
         tally[COUNTED[status]] += 1
-        tally["saved_prompt_token_count"] += saved.prompt_tokens
-        tally["saved_completion_token_count"] += saved.completion_tokens
+        tally["saved_prompt_tokens"] += saved.prompt_tokens
+        tally["saved_completion_tokens"] += saved.completion_tokens
 
     def count_corrupt(self, tenant: str) -> None:
         """Count an entry that could not be read."""
@@ -94,7 +94,7 @@ class Tallies:
     async def adding(self) -> AsyncIterator[None]:
         """Add what is counted to the store while the context is open, and at its end."""
         try:
-            async with beside(self._add_now_and_then()):
+            async with background(self._add_now_and_then()):
                 yield
         finally:
             await self._add_all()

@@ -17,12 +17,12 @@ from time import monotonic
 
 import structlog
 
-from .ports import held_port
-from .settings import Settings
-from .shared import Brief, Started, running_shared
-from .telemetry import names
+from ..settings import Settings
+from ..telemetry import names
+from .listen_socket import held_listen_socket
+from .shared import RunningServer, WorkerConfig, running_shared
 
-COMMAND = (sys.executable, "-m", "contextbridge_server.worker")
+COMMAND = (sys.executable, "-m", "contextbridge_server.process.worker")
 STEADY_SECONDS = 10.0
 """A worker that lived so long is replaced at once, one that did not a little later each time."""
 FIRST_BACKOFF_SECONDS = 0.1
@@ -34,37 +34,39 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running_workers(settings: Settings) -> AsyncIterator[Started]:
+async def running_workers(settings: Settings) -> AsyncIterator[RunningServer]:
     """Run as many workers as the settings say; drain them on leaving.
 
     Raises:
         OSError: The data directory cannot be used.
         RuntimeError: The address cannot be bound, or a worker does not start, as it says itself.
     """
-    with held_port(settings.listen) as listen:
+    with held_listen_socket(settings.listen) as listen:
         async with running_shared(settings, listen) as shared:
             draining = asyncio.Event()
             numbers = range(1, settings.workers + 1)
-            posts = [Post(Brief(number, settings, shared), draining) for number in numbers]
-            crew = Crew(posts, draining)
+            posts = [
+                WorkerSlot(WorkerConfig(number, settings, shared), draining) for number in numbers
+            ]
+            crew = WorkerPool(posts, draining)
             try:
                 version = await crew.start()
-                yield Started(listen, version, settings.workers)
+                yield RunningServer(listen, version, settings.workers)
                 await crew.drain()
             finally:
                 await crew.end()
 
 
-class Post:
+class WorkerSlot:
     """The place of a worker, which is filled again when the worker dies.
 
     Args:
-        brief: What each worker on it is told.
+        config: What each worker on it is told.
         draining: Is set when it is not filled again.
     """
 
-    def __init__(self, brief: Brief, draining: asyncio.Event) -> None:
-        self._brief = brief
+    def __init__(self, config: WorkerConfig, draining: asyncio.Event) -> None:
+        self._brief = config
         self._draining = draining
         self._process: Process | None = None
         self._reader = StreamReader()
@@ -165,7 +167,7 @@ class Post:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Crew:
+class WorkerPool:
     """All workers of a server.
 
     Args:
@@ -173,7 +175,7 @@ class Crew:
         draining: Is set when none is replaced any more.
     """
 
-    def __init__(self, posts: Sequence[Post], draining: asyncio.Event) -> None:
+    def __init__(self, posts: Sequence[WorkerSlot], draining: asyncio.Event) -> None:
         self._posts = posts
         self._draining = draining
         self._keeping: list[asyncio.Task[None]] = []

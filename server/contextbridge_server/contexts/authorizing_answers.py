@@ -12,7 +12,7 @@ from .records import is_ours
 from .upstream_names import Resource, files_in, named_cached_content, named_context
 
 
-class OwnedAnswers:
+class AuthorizingAnswers:
     """Answers of which each tenant gets those that start from what is its own.
 
     Args:

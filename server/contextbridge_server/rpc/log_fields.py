@@ -7,7 +7,7 @@ from ..telemetry import names
 from .call import current_call
 
 
-def note_model(model: str) -> None:
+def log_model(model: str) -> None:
     """Say which model the call asks."""
     current_call.get().fields[names.MODEL] = model
 
@@ -19,7 +19,7 @@ STATUSES = {
 """Words for what the response cache did."""
 
 
-def note_summary(summary: Summary) -> None:
+def log_summary(summary: Summary) -> None:
     """Say what came of a call that generated."""
     fields = current_call.get().fields
     fields |= _fields_of_context(summary.context)
@@ -30,7 +30,7 @@ def note_summary(summary: Summary) -> None:
         fields[names.RESUMED] = True
 
 
-def note_usage(usage: pb.Usage) -> None:
+def log_usage(usage: pb.Usage) -> None:
     """Say what the call cost."""
     current_call.get().fields.update(_fields_of_usage(usage))
 

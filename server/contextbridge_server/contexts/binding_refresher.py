@@ -9,15 +9,15 @@ import structlog
 
 from contextbridge import v1 as pb
 
+from ..background import BackgroundTasks
 from ..errors import BridgeError
-from ..tasks import OwnedTasks
 from ..telemetry import names
 from ..translate.cached_contents import update_cached_content_request
-from ..upstream.port import CallTerms, Upstream
+from ..upstream.interface import CallTerms, Upstream
 from .asker import Asker
 from .ownership import Ownership
 from .record import Binding, ContextRecord
-from .records import ContextRecords, Place
+from .records import ContextKey, ContextRecords
 from .upstream_names import named_context
 
 LATE = 4
@@ -27,22 +27,22 @@ MS_PER_HOUR = 3_600_000
 log = structlog.get_logger()
 
 
-class Warmth(Protocol):
+class Refresher(Protocol):
     """What is done for a binding that was just used."""
 
-    def after_use(self, place: Place, record: ContextRecord, asker: Asker) -> None:
+    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
         """Look after the binding; the call does not wait for it."""
         ...
 
 
-class NoWarmth:
+class NoRefresher:
     """Bindings lapse when upstream's clock says so."""
 
-    def after_use(self, place: Place, record: ContextRecord, asker: Asker) -> None:
+    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
         """Do nothing."""
 
 
-class KeepWarm:
+class BindingRefresher:
     """Extends bindings ahead of their end, within a day's budget for each context.
 
     Args:
@@ -60,7 +60,7 @@ class KeepWarm:
         upstream: Upstream,
         records: ContextRecords,
         ownership: Ownership,
-        tasks: OwnedTasks,
+        tasks: BackgroundTasks,
         max_token_hours: float,
         now: Callable[[], datetime],
     ) -> None:
@@ -72,7 +72,7 @@ class KeepWarm:
         self._now = now
         self._extending: set[str] = set()
 
-    def after_use(self, place: Place, record: ContextRecord, asker: Asker) -> None:
+    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
         """Begin to extend the binding if it is late in its life."""
         binding, ttl = record.binding, record.ttl
         if binding is None or ttl is None or not is_late(binding, ttl, self._now()):
@@ -83,7 +83,7 @@ class KeepWarm:
 
     async def _extend(
         self,
-        place: Place,
+        place: ContextKey,
         record: ContextRecord,
         binding: Binding,
         ttl: timedelta,
@@ -103,7 +103,7 @@ class KeepWarm:
 
     async def _extend_within_budget(
         self,
-        place: Place,
+        place: ContextKey,
         record: ContextRecord,
         binding: Binding,
         ttl: timedelta,

@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Do some work as long as the block runs."""
     task = asyncio.create_task(work)
     try:
@@ -21,7 +21,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.result()
 
 
-class OwnedTasks:
+class BackgroundTasks:
     """Tasks that go on when the call that began them leaves; they end with their owner.
 
     Use it with `async with`; leaving cancels what still runs.

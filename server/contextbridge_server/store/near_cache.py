@@ -19,12 +19,12 @@ MAX_CHANGES = 4_096
 """Changes that are remembered; who began to read before them must read again."""
 
 
-class Watch:
+class TrackedRead:
     """Tells whether some keys are unchanged."""
 
     __slots__ = ("_has_ended", "_keys", "_until", "_watches")
 
-    def __init__(self, watches: "Watches", keys: Sequence[str]) -> None:
+    def __init__(self, watches: "InvalidationTracker", keys: Sequence[str]) -> None:
         self._watches = watches
         self._keys = keys
         self._until = asyncio.get_running_loop().time() + LIFE_SECONDS
@@ -36,17 +36,17 @@ class Watch:
         return not self._has_ended and asyncio.get_running_loop().time() < self._until
 
     def end(self) -> None:
-        """Watch no more."""
+        """TrackedRead no more."""
         if not self._has_ended:
             self._has_ended = True
             self._watches.remove(self, self._keys)
 
 
-class Watches:
+class InvalidationTracker:
     """Takes what Valkey tells of changes, and tells those who watch."""
 
     def __init__(self) -> None:
-        self._watching: dict[str, set[Watch]] = {}
+        self._watching: dict[str, set[TrackedRead]] = {}
         self._changes: deque[tuple[int, str]] = deque(maxlen=MAX_CHANGES)
         self._count = 0
         self._forgotten = 0
@@ -56,8 +56,8 @@ class Watches:
         """Return a mark of now: what is read after it can be watched since."""
         return self._count
 
-    def since(self, mark: int, keys: Sequence[str]) -> Watch | None:
-        """Watch keys that were read after a mark; None where one of them may have changed since."""
+    def since(self, mark: int, keys: Sequence[str]) -> TrackedRead | None:
+        """TrackedRead keys that were read after a mark; None where one of them may have changed since."""
         if self._is_refused or mark < self._forgotten:
             return None
         for count, key in reversed(self._changes):
@@ -65,7 +65,7 @@ class Watches:
                 break
             if key in keys:
                 return None
-        watch = Watch(self, keys)
+        watch = TrackedRead(self, keys)
         for key in keys:
             self._watching.setdefault(key, set()).add(watch)
         return watch
@@ -89,10 +89,10 @@ class Watches:
                 watch.end()
 
     def refuse(self) -> None:
-        """Watch nothing any more: Valkey does not tell."""
+        """TrackedRead nothing any more: Valkey does not tell."""
         self._is_refused = True
 
-    def remove(self, watch: Watch, keys: Sequence[str]) -> None:
+    def remove(self, watch: TrackedRead, keys: Sequence[str]) -> None:
         """Tell a watch nothing more."""
         for key in keys:
             watches = self._watching.get(key)
@@ -102,7 +102,7 @@ class Watches:
                     del self._watching[key]
 
 
-class Remembered(Generic[Key, Value]):
+class NearCache(Generic[Key, Value]):
     """Values that were made of what was read, for as long as that is unchanged.
 
     Args:
@@ -110,10 +110,10 @@ class Remembered(Generic[Key, Value]):
         max_entries: Most values that are kept; the oldest go first.
     """
 
-    def __init__(self, watches: Watches, max_entries: int) -> None:
+    def __init__(self, watches: InvalidationTracker, max_entries: int) -> None:
         self._watches = watches
         self._max_entries = max_entries
-        self._entries: dict[Key, tuple[Value, Watch]] = {}
+        self._entries: dict[Key, tuple[Value, TrackedRead]] = {}
 
     def mark(self) -> int:
         """Return a mark of now, to be taken before what a value is made of is read."""

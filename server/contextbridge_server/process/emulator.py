@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from .telemetry import names
+from ..telemetry import names
 
 READY = "listening on "
 START_SECONDS = 30.0

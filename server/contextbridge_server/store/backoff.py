@@ -16,12 +16,12 @@ FIRST_WAIT = timedelta(milliseconds=5)
 LONGEST_WAIT = timedelta(milliseconds=100)
 PATIENCE = timedelta(seconds=15)
 """How long what must not be lost is tried to be written: the time that a store needs to restart."""
-A_MOMENT = timedelta(seconds=1)
+BRIEFLY = timedelta(seconds=1)
 """How long what lapses by itself is tried to be given up: a store that restarts shall not keep
 others waiting until then."""
 
 
-async def waits() -> AsyncIterator[None]:
+async def backoff() -> AsyncIterator[None]:
     """Yield at once, and then again and again, with growing pauses."""
     pause = FIRST_WAIT.total_seconds()
     while True:
@@ -31,7 +31,7 @@ async def waits() -> AsyncIterator[None]:
         pause = min(pause * 2, LONGEST_WAIT.total_seconds())
 
 
-async def patiently(
+async def retry_with_backoff(
     write: Callable[[], Awaitable[Result]], patience: timedelta = PATIENCE
 ) -> Result:
     """Repeat a write while the store is away, for what upstream was paid for already.
@@ -43,11 +43,11 @@ async def patiently(
     """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + patience.total_seconds()
-    async for _ in waits():
+    async for _ in backoff():
         try:
             return await write()
         except BridgeError as error:
             is_away = error.reason == pb.ERROR_REASON_STORE_UNAVAILABLE
             if not is_away or loop.time() >= give_up:
                 raise
-    raise AssertionError("waits never end")
+    raise AssertionError("backoff never ends")

@@ -12,19 +12,19 @@ import structlog
 
 from contextbridge import v1 as pb
 
-from ..contexts.owned_answers import OwnedAnswers
+from ..background import BackgroundTasks
+from ..contexts.authorizing_answers import AuthorizingAnswers
 from ..errors import BridgeError
-from ..tasks import OwnedTasks
 from ..telemetry import names
 from ..translate.prompt import Prompt
-from .following import Following, end
+from .counters import ResponseCacheCounters
 from .generation import Ask
 from .journal import Journal, not_resumable
-from .kept import KeptGenerations
-from .production import Production, Terms
-from .response_cache import CacheUse, request_digest, request_home
-from .stored_journals import Found, GenerationId, Home, Pointer, StoredJournals
-from .tallies import Tallies
+from .producer import Producer, Terms
+from .remote_follower import RemoteFollower, end
+from .response_cache import CacheUse, idempotency_home, request_digest
+from .retention_index import RetentionIndex
+from .stored_journals import GenerationId, JournalState, LookupKey, Pointer, StoredJournals
 
 Status: TypeAlias = pb.ResponseCacheStatus.ValueType
 AT_ONCE = timedelta(0)
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class Attachment:
     """A call's generation.
 
     Attributes:
@@ -42,7 +42,7 @@ class Attached:
         status: What the response cache did.
         age: How old the answer is; zero where it is made for this call.
         is_mine: This call has begun it.
-        is_resumed: Another call has begun it, under the same request id.
+        is_resumed: Another call has begun it, under the same idempotency key.
         is_stored: Tells whether the store has it, or will.
         keys: Where in the store it was read; nothing where it was not.
     """
@@ -56,7 +56,7 @@ class Attached:
     keys: tuple[str, ...] = ()
 
 
-class Attachments:
+class GenerationManager:
     """The generations that this process makes, or reads from others.
 
     Args:
@@ -72,11 +72,11 @@ class Attachments:
     def __init__(
         self,
         *,
-        answers: OwnedAnswers,
+        answers: AuthorizingAnswers,
         stored: StoredJournals,
-        kept: KeptGenerations,
-        tallies: Tallies,
-        tasks: OwnedTasks,
+        kept: RetentionIndex,
+        tallies: ResponseCacheCounters,
+        tasks: BackgroundTasks,
         terms: Terms,
         max_running: int,
     ) -> None:
@@ -87,8 +87,8 @@ class Attachments:
         self._tasks = tasks
         self._terms = terms
         self._max_running = max_running
-        self._productions: dict[GenerationId, Production] = {}
-        self._followings: dict[GenerationId, Following] = {}
+        self._productions: dict[GenerationId, Producer] = {}
+        self._followings: dict[GenerationId, RemoteFollower] = {}
         self._running: Counter[str] = Counter()
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -99,7 +99,7 @@ class Attachments:
 
     async def attach(
         self, ask: Ask[Any], prompt: Prompt, use: CacheUse | None, bypassed: Status
-    ) -> Attached | None:
+    ) -> Attachment | None:
         """Find the generation that a call reads, or begin it.
 
         Args:
@@ -112,11 +112,11 @@ class Attachments:
             None where something has just changed, and another try finds out more.
 
         Raises:
-            BridgeError: REQUEST_ID_REUSED, NOT_RESUMABLE; STORE_UNAVAILABLE, STORE_FULL.
+            BridgeError: IDEMPOTENCY_KEY_REUSED, NOT_RESUMABLE; STORE_UNAVAILABLE, STORE_FULL.
         """
         home = None
-        if ask.request.request_id:
-            home = request_home(ask.asker, ask.request.request_id)
+        if ask.request.idempotency_key:
+            home = idempotency_home(ask.asker, ask.request.idempotency_key)
             pointer = await self._stored.pointer(home)
             if pointer is not None:
                 return await self._resumed(home, pointer, ask)
@@ -139,9 +139,9 @@ class Attachments:
         ask: Ask[Any],
         prompt: Prompt,
         use: CacheUse | None,
-        home: Home | None,
+        home: LookupKey | None,
         bypassed: Status,
-    ) -> Attached | None:
+    ) -> Attachment | None:
         """Begin a generation, unless another call was faster."""
         if use is not None:
             return await self._cached(ask, prompt, use, home)
@@ -154,8 +154,8 @@ class Attachments:
         return self._made_here(self._produce(begun, ask, prompt, None), bypassed)
 
     async def _cached(
-        self, ask: Ask[Any], prompt: Prompt, use: CacheUse, home: Home | None
-    ) -> Attached | None:
+        self, ask: Ask[Any], prompt: Prompt, use: CacheUse, home: LookupKey | None
+    ) -> Attachment | None:
         """Begin the generation of a key of the response cache, unless another call was faster."""
         found = await self._stored.find_or_begin(
             use.home(ask.asker.caller.tenant),
@@ -167,7 +167,9 @@ class Attachments:
             return await self._made_for_cache(found, ask, prompt, use, home)
         return await self._shared(found, ask, home)
 
-    async def _shared(self, found: Found, ask: Ask[Any], home: Home | None) -> Attached | None:
+    async def _shared(
+        self, found: JournalState, ask: Ask[Any], home: LookupKey | None
+    ) -> Attachment | None:
         """Return how a call reads an answer that was made, or is made, for another.
 
         Args:
@@ -188,8 +190,8 @@ class Attachments:
         ask: Ask[Any],
         prompt: Prompt,
         use: CacheUse,
-        home: Home | None,
-    ) -> Attached | None:
+        home: LookupKey | None,
+    ) -> Attachment | None:
         status = pb.RESPONSE_CACHE_STATUS_MISS
         if use.refresh:
             status = pb.RESPONSE_CACHE_STATUS_REFRESHED
@@ -198,17 +200,19 @@ class Attachments:
             return None
         return self._made_here(self._produce(id_, ask, prompt, use), status)
 
-    async def _pointed(self, home: Home, id_: GenerationId, ask: Ask[Any], status: Status) -> bool:
+    async def _pointed(
+        self, home: LookupKey, id_: GenerationId, ask: Ask[Any], status: Status
+    ) -> bool:
         """Let a request id name a generation; False where it names another already."""
         outcome = pb.ResponseCacheStatus.Name(status)
         pointer = await self._stored.point(home, request_digest(ask), id_, outcome)
         return pointer is None or pointer.id == id_
 
-    async def _resumed(self, home: Home, pointer: Pointer, ask: Ask[Any]) -> Attached | None:
+    async def _resumed(self, home: LookupKey, pointer: Pointer, ask: Ask[Any]) -> Attachment | None:
         """Take up what a request id names.
 
         Raises:
-            BridgeError: REQUEST_ID_REUSED.
+            BridgeError: IDEMPOTENCY_KEY_REUSED.
         """
         found = await self._stored.open(pointer.id)
         # What failed before its first event can be begun again: nobody has anything of it.
@@ -217,20 +221,21 @@ class Attachments:
             return None
         if pointer.digest != request_digest(ask):
             raise BridgeError(
-                pb.ERROR_REASON_REQUEST_ID_REUSED, "The request_id came with another request."
+                pb.ERROR_REASON_IDEMPOTENCY_KEY_REUSED,
+                "The idempotency_key came with another request.",
             )
         status = pb.ResponseCacheStatus.Value(pointer.outcome)
         return await self._opened(found, status, is_named=True, is_resumed=True)
 
     async def _opened(
-        self, found: Found, status: Status, *, is_named: bool, is_resumed: bool = False
-    ) -> Attached | None:
+        self, found: JournalState, status: Status, *, is_named: bool, is_resumed: bool = False
+    ) -> Attachment | None:
         """Return how a generation is read that is there."""
         if found.status in ("complete", "failed"):
             replayed = await self._replayed(found)
             if replayed is None:
                 return None
-            return Attached(
+            return Attachment(
                 lambda: replayed, status, found.age, is_resumed=is_resumed, keys=found.id.keys
             )
         if found.is_running and found.owner == self._stored.process:
@@ -239,18 +244,20 @@ class Attachments:
                 return None
             production.is_named = production.is_named or is_named
             mine = self._made_here(production, status)
-            return Attached(mine.journal, status, found.age, False, is_resumed, mine.is_stored)
-        return Attached(lambda: self._followed(found.id), status, found.age, is_resumed=is_resumed)
+            return Attachment(mine.journal, status, found.age, False, is_resumed, mine.is_stored)
+        return Attachment(
+            lambda: self._followed(found.id), status, found.age, is_resumed=is_resumed
+        )
 
-    def _made_here(self, production: Production, status: Status) -> Attached:
-        return Attached(
+    def _made_here(self, production: Producer, status: Status) -> Attachment:
+        return Attachment(
             journal=lambda: None if production.is_over else production.journal,
             status=status,
             is_mine=True,
             is_stored=lambda: production.is_stored,
         )
 
-    async def _replayed(self, found: Found) -> Journal | None:
+    async def _replayed(self, found: JournalState) -> Journal | None:
         """Return the journal of a generation that has ended; None where it cannot be read."""
         journal = Journal(self._terms.max_bytes)
         try:
@@ -269,8 +276,8 @@ class Attachments:
 
     def _produce(
         self, id_: GenerationId, ask: Ask[Any], prompt: Prompt, use: CacheUse | None
-    ) -> Production:
-        production = Production(
+    ) -> Producer:
+        production = Producer(
             id_,
             ask,
             prompt,
@@ -287,7 +294,7 @@ class Attachments:
         run.add_done_callback(self._runs.discard)
         return production
 
-    async def _run(self, production: Production) -> None:
+    async def _run(self, production: Producer) -> None:
         try:
             await production.run()
         finally:
@@ -297,12 +304,12 @@ class Attachments:
     def _followed(self, id_: GenerationId) -> Journal:
         following = self._followings.get(id_)
         if following is None:
-            following = Following(id_, self._stored, self._terms.max_bytes)
+            following = RemoteFollower(id_, self._stored, self._terms.max_bytes)
             self._followings[id_] = following
             self._tasks.begin(self._follow(id_, following))
         return following.journal
 
-    async def _follow(self, id_: GenerationId, following: Following) -> None:
+    async def _follow(self, id_: GenerationId, following: RemoteFollower) -> None:
         try:
             await following.run()
         finally:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from .watches import Watches
+from .near_cache import InvalidationTracker
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
@@ -42,7 +42,7 @@ class Store(Protocol):
     """
 
     @property
-    def watches(self) -> Watches:
+    def watches(self) -> InvalidationTracker:
         """What was read by way of `watched`, and has not changed since."""
         ...
 

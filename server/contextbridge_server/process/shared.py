@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from ..settings import EMBEDDED, EMULATOR, Settings, from_plain, to_plain
+from ..store.embedded import EmbeddedOptions, running_valkey
 from .emulator import running_emulator
-from .settings import EMBEDDED, EMULATOR, Settings, from_plain, to_plain
-from .store.embedded import EmbeddedOptions, running_valkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class WorkerConfig:
     """What a worker process is told at its start.
 
     Attributes:
@@ -57,7 +57,7 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class RunningServer:
     """A server that serves.
 
     Attributes:

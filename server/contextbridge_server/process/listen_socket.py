@@ -16,7 +16,7 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
 @contextmanager
-def held_port(listen: str) -> Iterator[str]:
+def held_listen_socket(listen: str) -> Iterator[str]:
     """Hold the port of an address, on which only this user's processes can listen then.
 
     Args:

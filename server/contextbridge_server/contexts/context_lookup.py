@@ -18,7 +18,7 @@ NOTED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class NamedContext:
+class ResolvedContext:
     """The context that a prompt starts from, as the response cache sees it.
 
     Attributes:
@@ -36,10 +36,10 @@ class NamedContext:
     keys: tuple[str, ...] = ()
 
 
-NO_CONTEXT = NamedContext("", is_session=False)
+NO_CONTEXT = ResolvedContext("", is_session=False)
 
 
-class NamedContexts:
+class ContextLookup:
     """Finds what prompts name, and notes uses that never reach upstream.
 
     Args:
@@ -55,7 +55,7 @@ class NamedContexts:
         self._owners = owners
         self._now = now
 
-    async def of(self, context_id: str, asker: Asker, *, native: bool) -> NamedContext:
+    async def of(self, context_id: str, asker: Asker, *, native: bool) -> ResolvedContext:
         """Return the context of an id.
 
         Args:
@@ -74,9 +74,11 @@ class NamedContexts:
         record = await self._records.recent(place)
         if record is None:
             raise not_found(context_id)
-        return NamedContext(_content_of(record), record.is_session, record, (place.key("record"),))
+        return ResolvedContext(
+            _content_of(record), record.is_session, record, (place.key("record"),)
+        )
 
-    async def _of_upstream(self, name: str, asker: Asker, *, native: bool) -> NamedContext:
+    async def _of_upstream(self, name: str, asker: Asker, *, native: bool) -> ResolvedContext:
         resource = named_cached_content(name) if native else named_context(name)
         context_id = await self._owners.context_of(resource, asker.caller.tenant)
         place = asker.place(context_id)
@@ -84,11 +86,11 @@ class NamedContexts:
         keys = (owner_key(resource.key), place.key("record"))
         if record is None:
             # Letter by letter: two spellings of one name may as well count as two.
-            return NamedContext(f"upstream:{name}", is_session=False, keys=keys)
+            return ResolvedContext(f"upstream:{name}", is_session=False, keys=keys)
         # Without the record: a call by upstream's id does not prolong the context's retention.
-        return NamedContext(_content_of(record), record.is_session, keys=keys)
+        return ResolvedContext(_content_of(record), record.is_session, keys=keys)
 
-    async def used(self, named: NamedContext, asker: Asker) -> None:
+    async def used(self, named: ResolvedContext, asker: Asker) -> None:
         """Note that a call on a context was answered from the response cache.
 
         The context's retention begins anew, as with each use; nothing is counted. Where the store

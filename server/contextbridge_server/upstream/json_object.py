@@ -1,10 +1,10 @@
 """The commonest exchange with upstream: a request whose whole answer is a JSON object."""
 
 from .failures import decode_object
-from .port import CallTerms, Chunk, Upstream, UpstreamRequest
+from .interface import CallTerms, Chunk, Upstream, UpstreamRequest
 
 
-async def ask_for_object(upstream: Upstream, request: UpstreamRequest, terms: CallTerms) -> Chunk:
+async def fetch_object(upstream: Upstream, request: UpstreamRequest, terms: CallTerms) -> Chunk:
     """Send a request and return the JSON object that answers it.
 
     Raises:

@@ -1,6 +1,6 @@
-"""One of several workers: `python -m contextbridge_server.worker`, which only the supervisor runs.
+"""One of several workers: `python -m contextbridge_server.process.worker`, which only the supervisor runs.
 
-Standard input is a socket to the supervisor. From there the worker gets its brief, in one line; to
+Standard input is a socket to the supervisor. From there the worker gets its config, in one line; to
 there it tells, in one line, that it serves, or what keeps it from that. When the supervisor closes
 its end, which its death does too, the worker drains as if by SIGTERM.
 """
@@ -17,11 +17,11 @@ import uvloop
 
 from contextbridge._version import __version__
 
+from ..app import serving
+from ..telemetry import logs, names
 from .allocator import keep_one_arena
-from .app import serving
 from .lifecycle import stopped_by_signals
-from .shared import Brief
-from .telemetry import logs, names
+from .shared import WorkerConfig
 
 CUT = 1
 FAILED = 2
@@ -36,11 +36,11 @@ def main() -> int:
     if not line:
         # The supervisor has gone already.
         return CUT
-    brief = Brief.decode(line)
+    config = WorkerConfig.decode(line)
     try:
-        with logs.logging_to_stdout(brief.settings.log_level, brief.settings.log_format):
-            _number_lines(brief.number)
-            uvloop.run(_serve(brief, supervisor))
+        with logs.logging_to_stdout(config.settings.log_level, config.settings.log_format):
+            _number_lines(config.number)
+            uvloop.run(_serve(config, supervisor))
     except asyncio.CancelledError:
         # A second signal ended the draining: calls were cut.
         return CUT
@@ -50,7 +50,7 @@ def main() -> int:
     return 0
 
 
-async def _serve(brief: Brief, supervisor: socket.socket) -> None:
+async def _serve(config: WorkerConfig, supervisor: socket.socket) -> None:
     stop = stopped_by_signals()
     loop = asyncio.get_running_loop()
 
@@ -59,7 +59,7 @@ async def _serve(brief: Brief, supervisor: socket.socket) -> None:
         stop.set()
 
     loop.add_reader(supervisor, on_end_of_supervisor)
-    async with serving(brief.settings, brief.shared, shares_port=True):
+    async with serving(config.settings, config.shared, shares_port=True):
         _tell(supervisor, version=__version__)
         await stop.wait()
 

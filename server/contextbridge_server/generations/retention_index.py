@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..store.keys import kept_key
-from ..store.port import WITHOUT_ROOM, Script, Store
-from .stored_journals import Ending, GenerationId, Home, StoredJournals
+from ..store.interface import WITHOUT_ROOM, Script, Store
+from ..store.keys import retention_key
+from .stored_journals import Ending, GenerationId, LookupKey, StoredJournals
 
 CACHED, RESUMABLE = "cached", "resumable"
 """The lists: answers that the response cache serves, and those that only a request id names."""
@@ -76,7 +76,7 @@ return {redis.call('ZCARD', order), redis.call('HGET', sizes, '')}
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RetentionBounds:
     """Most that is kept of one tenant's, in each list.
 
     Attributes:
@@ -88,7 +88,7 @@ class Bounds:
     bytes: int
 
 
-class KeptGenerations:
+class RetentionIndex:
     """The lists of all tenants; every method raises STORE_UNAVAILABLE.
 
     Args:
@@ -97,7 +97,7 @@ class KeptGenerations:
         bounds: Most that is kept.
     """
 
-    def __init__(self, store: Store, stored: StoredJournals, bounds: Bounds) -> None:
+    def __init__(self, store: Store, stored: StoredJournals, bounds: RetentionBounds) -> None:
         self._store = store
         self._stored = stored
         self._bounds = bounds
@@ -151,11 +151,11 @@ class KeptGenerations:
 
 
 def _keys(tenant: str, name: str) -> list[str]:
-    return [kept_key(tenant, f"{name}:{part}") for part in ("order", "sizes", "tags")]
+    return [retention_key(tenant, f"{name}:{part}") for part in ("order", "sizes", "tags")]
 
 
 def _tag_key(tenant: str, tag: str) -> str:
-    return kept_key(tenant, f"tag:{tag}")
+    return retention_key(tenant, f"tag:{tag}")
 
 
 def _member(id_: GenerationId) -> str:
@@ -164,4 +164,4 @@ def _member(id_: GenerationId) -> str:
 
 def _id_of(tenant: str, member: bytes) -> GenerationId:
     id_, _, home = member.decode().partition(" ")
-    return GenerationId(Home(tenant, home), id_)
+    return GenerationId(LookupKey(tenant, home), id_)

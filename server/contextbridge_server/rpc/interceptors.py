@@ -26,10 +26,10 @@ BEARER = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
 log = structlog.get_logger()
 
 
-class Layer(Protocol):
+class Interceptor(Protocol):
     """Something that is done around a call."""
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed, or raise a BridgeError instead."""
         ...
 
@@ -37,7 +37,7 @@ class Layer(Protocol):
 class CanonicalLog:
     """Writes one line for each call, when it has ended, however it ended."""
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed and write its line."""
         code = "OK"
         try:
@@ -101,7 +101,7 @@ def _milliseconds(start: float, end: float) -> float:
 class FaultBarrier:
     """Turns a fault of our own into INTERNAL, and keeps its text from the caller and the log."""
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed."""
         try:
             await proceed()
@@ -124,7 +124,7 @@ class Redaction:
     def __init__(self, server_key: str | None) -> None:
         self._server_key = server_key
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed."""
         try:
             await proceed()
@@ -147,7 +147,7 @@ class Admission:
         self.open = 0
         """Calls that are open."""
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if there is room."""
         if call.is_open_to_all:
             await proceed()
@@ -175,7 +175,7 @@ class Authentication:
     def __init__(self, callers: Mapping[str, Caller]) -> None:
         self._callers = callers
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if its token is known."""
         if not call.is_open_to_all:
             call.caller = self._caller(call)
@@ -195,7 +195,7 @@ class Authentication:
 class PassedThroughKeys:
     """Takes each call's upstream key from its metadata (`x-upstream-api-key`)."""
 
-    async def around(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, call: Call, proceed: Proceed) -> None:
         """Let the call proceed if it brings a key."""
         if not call.is_open_to_all:
             key = str(call.metadata.get("x-upstream-api-key", ""))

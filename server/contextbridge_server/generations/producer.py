@@ -18,14 +18,14 @@ from contextbridge import v1 as pb
 from ..contexts.answers import Answers
 from ..contexts.asker import Asker
 from ..errors import BridgeError
-from ..store.patience import A_MOMENT, patiently
+from ..store.backoff import BRIEFLY, retry_with_backoff
 from ..telemetry import names
 from ..telemetry.faults import log_fault
 from ..translate.prompt import Prompt
 from .generation import Ask
 from .journal import Journal
-from .kept import KeptGenerations
 from .response_cache import CacheUse
+from .retention_index import RetentionIndex
 from .stored_journals import Ending, GenerationId, StoredJournals
 
 HEARTBEAT = timedelta(seconds=1)
@@ -51,7 +51,7 @@ class Terms:
     server_key: str | None
 
 
-class Production:
+class Producer:
     """One generation, while it is made.
 
     Args:
@@ -74,12 +74,12 @@ class Production:
         *,
         answers: Answers,
         stored: StoredJournals,
-        kept: KeptGenerations,
+        kept: RetentionIndex,
         terms: Terms,
     ) -> None:
         self.id = id_
         self.journal = Journal(terms.max_bytes)
-        self.is_named = bool(ask.request.request_id)
+        self.is_named = bool(ask.request.idempotency_key)
         """A request id names it, so that it is kept for a while when nobody reads it."""
         self.is_stored = True
         """The store has it all, or will: it can be resumed, and kept."""
@@ -171,7 +171,7 @@ class Production:
             return
         self._is_ending = True
         try:
-            await self._finish(ending, A_MOMENT)
+            await self._finish(ending, BRIEFLY)
         except BridgeError:
             self._lose()
             tell()
@@ -184,10 +184,14 @@ class Production:
         if self._is_kept(ending):
             # Listed first: what can be found can be deleted.
             tags = self._cache.tags if self._cache else ()
-            is_listed = await patiently(lambda: self._kept.add(self.id, ending, tags), *patience)
+            is_listed = await retry_with_backoff(
+                lambda: self._kept.add(self.id, ending, tags), *patience
+            )
             if not is_listed:
                 ending = replace(ending, cached_for=None)
-        done, unserved = await patiently(lambda: self._stored.finish(self.id, ending), *patience)
+        done, unserved = await retry_with_backoff(
+            lambda: self._stored.finish(self.id, ending), *patience
+        )
         self.is_stored = done
         if unserved or not done:
             await self._kept.forget(replace(self.id, id=unserved or self.id.id))
@@ -216,7 +220,7 @@ class Production:
             await self._give_up()
 
     async def _save_next(self, first: int, events: Sequence[bytes]) -> bool:
-        return await patiently(lambda: self._stored.save(self.id, first, events))
+        return await retry_with_backoff(lambda: self._stored.save(self.id, first, events))
 
     async def _give_up(self) -> None:
         """Keep it no more; its readers here go on."""
@@ -224,7 +228,7 @@ class Production:
             return
         self._lose()
         with suppress(BridgeError):
-            await patiently(lambda: self._stored.give_up(self.id), A_MOMENT)
+            await retry_with_backoff(lambda: self._stored.give_up(self.id), BRIEFLY)
 
     def _lose(self) -> None:
         self.is_stored = False

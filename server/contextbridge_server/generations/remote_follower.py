@@ -6,17 +6,17 @@ from contextlib import suppress
 from datetime import timedelta
 
 from ..errors import BridgeError
-from ..store.patience import A_MOMENT, patiently
+from ..store.backoff import BRIEFLY, retry_with_backoff
 from .journal import Journal, not_resumable
-from .production import abandoned
-from .stored_journals import Found, GenerationId, StoredJournals
+from .producer import abandoned
+from .stored_journals import GenerationId, JournalState, StoredJournals
 
 FIRST_PAUSE = timedelta(milliseconds=5)
 LONGEST_PAUSE = timedelta(milliseconds=50)
 """Between two looks; the first one doubles while nothing comes."""
 
 
-class Following:
+class RemoteFollower:
     """One generation of another process, while it is read here.
 
     Args:
@@ -55,12 +55,12 @@ class Following:
     async def leave(self) -> None:
         """Tell that this process reads the generation no more."""
         with suppress(BridgeError):
-            await patiently(lambda: self._stored.leave(self._id, self._reader), A_MOMENT)
+            await retry_with_backoff(lambda: self._stored.leave(self._id, self._reader), BRIEFLY)
 
     async def _look(self) -> None:
         """Take what has come since the last look."""
         after = self.journal.last
-        polled = await patiently(lambda: self._stored.poll(self._id, self._reader, after))
+        polled = await retry_with_backoff(lambda: self._stored.poll(self._id, self._reader, after))
         if polled is None:
             # Deleted, or its process ended it before it heard of this reader.
             is_new = after == 0
@@ -75,7 +75,7 @@ class Following:
             self.journal.fail(abandoned(after))
 
 
-async def end(journal: Journal, found: Found, stored: StoredJournals) -> None:
+async def end(journal: Journal, found: JournalState, stored: StoredJournals) -> None:
     """Add what a journal lacks of a generation that has ended, and how it ended.
 
     Raises:

@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 
 from contextbridge import v1 as pb
 
-from .errors import BridgeError, Violation, malformed
-from .translate.files import (
+from ..errors import BridgeError, Violation, malformed
+from ..translate.files import (
     start_upload_request,
     upload_chunk_request,
     upload_location,
 )
-from .translate.gemini_json import from_json
-from .upstream.failures import decode_object
-from .upstream.port import CallTerms, Upstream, UpstreamAnswer
+from ..translate.gemini_json import from_json
+from ..upstream.failures import decode_object
+from ..upstream.interface import CallTerms, Upstream, UpstreamAnswer
 
 CHUNK_BYTES = 8 * 1024**2
 """Upstream's granularity: every piece but the last is a multiple of it."""

@@ -6,13 +6,13 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from .shared import Started
-from .telemetry import names
+from ..telemetry import names
+from .shared import RunningServer
 
 log = structlog.get_logger()
 
 
-async def serve(server: AbstractAsyncContextManager[Started]) -> None:
+async def serve(server: AbstractAsyncContextManager[RunningServer]) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the draining.
 
     Args:

@@ -1,0 +1,1 @@
+"""What runs processes: the supervisor, its workers, their socket, and what workers share."""
