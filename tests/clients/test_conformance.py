@@ -110,9 +110,9 @@ class Preparation:
             case {"upload": metadata, "data": data, "keep": {"file": "file.name"}}:
                 return {"file": await self._servers.upload(server, metadata, data.encode())}
             case {"abandon": request}:
-                request_id = secrets.token_hex(8)
-                await self._servers.abandon(request | {"request_id": request_id})
-                return {"abandoned": request_id}
+                idempotency_key = secrets.token_hex(8)
+                await self._servers.abandon(request | {"idempotency_key": idempotency_key})
+                return {"abandoned": idempotency_key}
             case _:
                 raise AssertionError(f"an unknown step: {step}")
         return {}

@@ -703,10 +703,10 @@ async def test_statistics_count_what_happened(model, client, gateway):
     assert counted.call_count == 3
     assert counted.restore_count == 1
     assert counted.inline_count == 0
-    assert counted.creation_token_count == 2 * prefix_tokens
-    assert counted.prompt_token_count == sum(answer.usage.prompt_tokens for answer in answers)
-    assert counted.cached_token_count == 3 * prefix_tokens
-    assert counted.completion_token_count == sum(a.usage.completion_tokens for a in answers)
+    assert counted.cache_creation_tokens == 2 * prefix_tokens
+    assert counted.prompt_tokens == sum(answer.usage.prompt_tokens for answer in answers)
+    assert counted.cached_tokens == 3 * prefix_tokens
+    assert counted.completion_tokens == sum(a.usage.completion_tokens for a in answers)
     assert not counted.HasField("money")
 
 

@@ -386,7 +386,7 @@ async def test_who_waits_longer_than_the_server_allows_is_told_that_it_is_busy(
             )
         )
 
-        assert {failed.code for failed in failures} == {grpc.StatusCode.FAILED_PRECONDITION}
+        assert {failed.code for failed in failures} == {grpc.StatusCode.ABORTED}
         assert {failed.reason for failed in failures} == {"CONTEXT_BUSY"}
         assert asked() == []
         await leave(held)

@@ -29,7 +29,7 @@ def logprob(token: str) -> pb.TokenLogprob:
 def test_a_chat_is_folded_exactly() -> None:
     answer = fold_chat(
         {
-            "started": pb.Started(
+            "started": pb.ChatStarted(
                 id="a-1",
                 model="m-2026",
                 create_time=NOW,
@@ -60,7 +60,7 @@ def test_a_chat_is_folded_exactly() -> None:
             )
         },
         {
-            "completed": pb.Completed(
+            "completed": pb.ChatCompleted(
                 usage=pb.Usage(total_tokens=9),
                 billed_usage=pb.Usage(total_tokens=1),
                 response_cache=pb.ResponseCacheOutcome(status=pb.RESPONSE_CACHE_STATUS_HIT),
@@ -115,8 +115,8 @@ def test_a_chat_is_folded_exactly() -> None:
 
 def test_every_field_of_a_whole_chat_has_an_event_that_fills_it() -> None:
     filled = {
-        *pb.Started.DESCRIPTOR.fields_by_name,
-        *pb.Completed.DESCRIPTOR.fields_by_name,
+        *pb.ChatStarted.DESCRIPTOR.fields_by_name,
+        *pb.ChatCompleted.DESCRIPTOR.fields_by_name,
         "choices",
     } - {"resumable", "role"}
     assert filled == set(pb.CompleteChatWithContextResponse.DESCRIPTOR.fields_by_name)

@@ -33,10 +33,10 @@ OUTPUTS = [
 def answering(script: Any, events: Any) -> Any:
     context = pb.Context(id="ctx-1", model="doubao-1-5-pro-32k")
     whole = events(
-        {"started": pb.Started(id="a-1", resumable=True)},
+        {"started": pb.ChatStarted(id="a-1", resumable=True)},
         {"content": pb.TextDelta(text="One ")},
         {"content": pb.TextDelta(text="month.")},
-        {"completed": pb.Completed(usage=pb.Usage(cached_tokens=40))},
+        {"completed": pb.ChatCompleted(usage=pb.Usage(cached_tokens=40))},
     )
 
     async def chat(request: Any, context: Any) -> None:

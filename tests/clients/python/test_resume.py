@@ -15,8 +15,8 @@ from contextbridge._resume import Attempts, policy
 
 Events = Callable[..., list[pb.ChatWithContextResponse]]
 
-STARTED = {"started": pb.Started(id="a-1", resumable=True)}
-COMPLETED = {"completed": pb.Completed(usage=pb.Usage(total_tokens=7))}
+STARTED = {"started": pb.ChatStarted(id="a-1", resumable=True)}
+COMPLETED = {"completed": pb.ChatCompleted(usage=pb.Usage(total_tokens=7))}
 AT_ONCE = Resume(initial_backoff=timedelta(0))
 
 OF_THE_WAY = (
@@ -151,7 +151,7 @@ async def test_a_call_may_turn_on_what_the_client_has_off(
 async def test_a_stream_that_is_not_resumable_fails_with_the_break(
     client: Any, script: Any, events: Events
 ) -> None:
-    break_each(script, events({"started": pb.Started(resumable=False)}, COMPLETED))
+    break_each(script, events({"started": pb.ChatStarted(resumable=False)}, COMPLETED))
     with pytest.raises(ContextBridgeError, match="cut off"):
         await chat(client).answer()
     assert places(script) == [0]

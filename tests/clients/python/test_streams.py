@@ -15,8 +15,8 @@ from contextbridge import v1 as pb
 
 Events = Callable[..., list[pb.ChatWithContextResponse]]
 
-STARTED = {"started": pb.Started(id="a-1", model="m-2026", resumable=True)}
-COMPLETED = {"completed": pb.Completed(usage=pb.Usage(total_tokens=7))}
+STARTED = {"started": pb.ChatStarted(id="a-1", model="m-2026", resumable=True)}
+COMPLETED = {"completed": pb.ChatCompleted(usage=pb.Usage(total_tokens=7))}
 LAST: dict[str, Any] = {
     "usage_metadata": pb.UsageMetadata(total_token_count=3),
     "billed_usage": pb.Usage(),
@@ -502,7 +502,7 @@ async def test_an_answer_says_what_the_response_cache_did(
 ) -> None:
     outcome = pb.ResponseCacheOutcome(status=status, key="k-1")
     outcome.age.seconds = 5
-    completed = {"completed": pb.Completed(response_cache=outcome, billed_usage=pb.Usage())}
+    completed = {"completed": pb.ChatCompleted(response_cache=outcome, billed_usage=pb.Usage())}
     script.stream("ChatWithContext", *events(STARTED, content("Hi"), completed))
     last = pb.GenerateContentResponse(sequence=2, response_cache=outcome, **LAST)
     script.stream("StreamGenerateContent", piece(1, "Hi"), last)
