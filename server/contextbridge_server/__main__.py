@@ -13,9 +13,9 @@ from contextlib import AbstractAsyncContextManager
 import uvloop
 from pydantic import ValidationError
 
-from .process.allocator import keep_one_arena
 from .process.emulator import emulator_command
 from .process.lifecycle import serve
+from .process.memory import keep_one_arena
 from .process.shared import RunningServer
 from .process.supervisor import running_workers
 from .settings import Settings, load, problems
@@ -77,7 +77,7 @@ def run_config(arguments: Sequence[str]) -> int:
 
 
 def run_healthcheck(arguments: Sequence[str]) -> int:
-    """Ask a server for its health."""
+    """GenerationCall a server for its health."""
     from .rpc import healthcheck  # noqa: PLC0415 - see above
 
     return healthcheck.run(arguments)

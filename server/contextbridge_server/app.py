@@ -11,15 +11,13 @@ import grpc
 from contextbridge import v1 as pb
 from contextbridge._version import __version__
 
-from .background import BackgroundTasks
-from .callers import Callers, is_single_tenant, read_callers
+from .background_tasks import BackgroundTasks
 from .contexts.answers import Answers, DirectAnswers
 from .contexts.authorizing_answers import AuthorizingAnswers
 from .contexts.binding_refresher import BindingRefresher, NoRefresher, Refresher
 from .contexts.bindings import Bindings
 from .contexts.context_answers import ContextAnswers
 from .contexts.context_lookup import ContextLookup
-from .contexts.healing import Healer
 from .contexts.owners import OwnerRecords
 from .contexts.ownership import NoOwnership, Ownership, TenantOwnership, UnrecordedOwnership
 from .contexts.prices import NO_PRICES, read_prices
@@ -28,8 +26,9 @@ from .contexts.registry import Contexts, Defaults, NoRegistry, Registry
 from .contexts.sessions import Sessions
 from .generations.cached_responses import CachedResponses, NoResponses, StoredResponses
 from .generations.counters import ResponseCacheCounters
-from .generations.generation import DirectGenerations, Generations
+from .generations.direct import DirectGenerations
 from .generations.generation_manager import GenerationManager
+from .generations.generations import Generations
 from .generations.hit_cache import HitCache
 from .generations.journaled import JournaledGenerations
 from .generations.producer import Terms
@@ -38,6 +37,7 @@ from .generations.stored_journals import StoredJournals
 from .process.memory import giving_back
 from .process.shared import RunningServer, Shared, running_shared
 from .rpc.cached_content_service import CachedContentServicer
+from .rpc.callers import Callers, is_single_tenant, read_callers
 from .rpc.context_service import ContextServicer
 from .rpc.credentials import TlsFiles
 from .rpc.file_service import FileServicer
@@ -143,19 +143,19 @@ async def _services(
     callers: Callers | None,
     stack: AsyncExitStack,
 ) -> tuple[Services, Settle | None]:
-    """Return the services, and what waits for what outlives their calls."""
+    """Return the services, and what waits for generations that outlive their calls."""
     settle: Settle | None = None
-    limits = Limits(max_inline_bytes=settings.max_inline_bytes)
+    limits = Limits(max_inline_bytes=settings.max_inline_bytes, stores_contexts=store is not None)
     ownership = _ownership(settings, store, callers)
     if store is None:
         contexts: Contexts = NoRegistry(upstream, ownership, limits, _now)
-        answers: Answers = DirectAnswers(upstream)
-        generations: Generations = DirectGenerations(AuthorizingAnswers(answers, ownership), limits)
+        direct = DirectGenerations(AuthorizingAnswers(DirectAnswers(upstream), ownership), limits)
+        generations = Generations(direct, direct)
         responses: CachedResponses = NoResponses()
     else:
         tasks = await stack.enter_async_context(BackgroundTasks())
         records = _records(settings, store)
-        contexts, answers = _stored(
+        contexts, stored = _stored(
             settings,
             upstream=upstream,
             store=store,
@@ -164,14 +164,14 @@ async def _services(
             tasks=tasks,
             limits=limits,
         )
-        tallies = ResponseCacheCounters(store)
-        await stack.enter_async_context(tallies.adding())
+        counters = ResponseCacheCounters(store)
+        await stack.enter_async_context(counters.adding())
         generations, responses, settle = _journaled(
             settings,
             store=store,
             contexts=ContextLookup(records, OwnerRecords(store), _now),
-            answers=AuthorizingAnswers(answers, ownership),
-            tallies=tallies,
+            answers=AuthorizingAnswers(stored, ownership),
+            counters=counters,
             tasks=tasks,
             limits=limits,
         )
@@ -229,9 +229,9 @@ def _stored(
         tasks=tasks,
         now=_now,
     )
-    warmth: Refresher = NoRefresher()
+    refresher: Refresher = NoRefresher()
     if settings.keep_warm:
-        warmth = BindingRefresher(
+        refresher = BindingRefresher(
             upstream=upstream,
             records=records,
             ownership=ownership,
@@ -254,9 +254,13 @@ def _stored(
         now=_now,
     )
     answers = ContextAnswers(
-        upstream,
-        Healer(records, bindings, ownership, warmth, _now),
-        Sessions(leases, settings.session_wait),
+        upstream=upstream,
+        records=records,
+        bindings=bindings,
+        sessions=Sessions(leases, settings.session_wait),
+        ownership=ownership,
+        refresher=refresher,
+        now=_now,
     )
     return registry, answers
 
@@ -267,7 +271,7 @@ def _journaled(
     store: Store,
     contexts: ContextLookup,
     answers: AuthorizingAnswers,
-    tallies: ResponseCacheCounters,
+    counters: ResponseCacheCounters,
     tasks: BackgroundTasks,
     limits: Limits,
 ) -> tuple[Generations, CachedResponses, Settle]:
@@ -276,28 +280,30 @@ def _journaled(
     max_stored_bytes = 2 * settings.journal_max_bytes + settings.max_response_bytes
     stored = StoredJournals(store, _vault(settings, max_stored_bytes), settings.resume_retention)
     bounds = RetentionBounds(settings.tenant_max_journals, settings.tenant_max_journal_bytes)
-    kept = RetentionIndex(store, stored, bounds)
-    attachments = GenerationManager(
+    retention = RetentionIndex(store, stored, bounds)
+    manager = GenerationManager(
         answers=answers,
         stored=stored,
-        kept=kept,
-        tallies=tallies,
+        retention=retention,
+        counters=counters,
         tasks=tasks,
         terms=Terms(settings.resume_grace, settings.journal_max_bytes, _server_key(settings)),
         max_running=settings.tenant_max_journals,
     )
-    generations = JournaledGenerations(
-        straight=DirectGenerations(answers, limits),
+    direct = DirectGenerations(answers, limits)
+    journaled = JournaledGenerations(
+        direct=direct,
         answers=answers,
-        attachments=attachments,
+        manager=manager,
         contexts=contexts,
-        tallies=tallies,
+        counters=counters,
         tasks=tasks,
         limits=limits,
         upstream=settings.upstream,
-        recent=HitCache(store.watches),
+        hits=HitCache(store.invalidations),
     )
-    return generations, StoredResponses(stored, kept, tallies, contexts), attachments.settle
+    responses = StoredResponses(stored, retention, counters, contexts)
+    return Generations(direct, journaled), responses, manager.settle
 
 
 def _ownership(settings: Settings, store: Store | None, callers: Callers | None) -> Ownership:

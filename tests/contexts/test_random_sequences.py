@@ -129,7 +129,7 @@ Way = Literal["chat", "stream", "slow stream", "generate", "stream_generate"]
 
 
 @dataclass(frozen=True)
-class Ask:
+class GenerationCall:
     """The owner of a context asks something, or several things at once."""
 
     context: int
@@ -211,7 +211,7 @@ class During:
     """
 
     breaks: Literal["store", "bridge"]
-    step: Create | Ask | Update | Delete
+    step: Create | GenerationCall | Update | Delete
     at: int
     is_late: bool = False
 
@@ -220,7 +220,7 @@ class During:
 class Together:
     """A context is changed or deleted while it is used."""
 
-    ask: Ask
+    ask: GenerationCall
     other: Update | Delete
 
 
@@ -228,7 +228,7 @@ INDEXES = st.integers(0, 2)
 WAYS = st.sampled_from(["chat", "stream", "slow stream", "generate", "stream_generate"])
 WORDS = st.sampled_from(["plain", "plain", "say", "recall"])
 ASKS = st.builds(
-    Ask,
+    GenerationCall,
     context=INDEXES,
     asks=st.lists(st.tuples(WORDS, WAYS), min_size=1, max_size=6).map(tuple),
 )
@@ -420,11 +420,11 @@ class Mortal:
         self._moment = moment
         self._whole = whole or self
         self._has_died = False
-        self.watches = store.watches
+        self.invalidations = store.invalidations
 
     @property
-    def watched(self) -> "Mortal":
-        return Mortal(self._store.watched, self._bridge, self._moment, self._whole)
+    def tracked(self) -> "Mortal":
+        return Mortal(self._store.tracked, self._bridge, self._moment, self._whole)
 
     @property
     def _is_dead(self) -> bool:
@@ -642,7 +642,7 @@ class Run:
         match step:
             case Create():
                 await self._create(step)
-            case Ask(context, asks):
+            case GenerationCall(context, asks):
                 if known := self._chosen(context):
                     await self._ask(known, asks)
             case Leave(context, after_ms):
@@ -802,7 +802,7 @@ class Run:
         return await asyncio.gather(*(self._answer(known, text, way) for text, (_, way) in pairs))
 
     async def _answer(self, known: Known, words: str, way: Way = "chat") -> Any:
-        """Ask for an answer; return it, or the reason why there was none."""
+        """GenerationCall for an answer; return it, or the reason why there was none."""
         if known.kind.model != GEMINI and "generate" in way:
             way = "chat"
         fields = {"model": known.kind.model + SLOW} if way == "slow stream" else {}
@@ -872,7 +872,7 @@ class Run:
         known.users += [turns.get(turn, "") for turn in range(first, last + 1)]
 
     async def _find_out(self, known: Known, lost: Sequence[str]) -> None:
-        """Ask a session which of the turns it has whose answers were lost.
+        """GenerationCall a session which of the turns it has whose answers were lost.
 
         The binding is dropped first: upstream may know of a turn that the bridge never heard of.
         """
@@ -975,7 +975,7 @@ class Run:
             assert self._breaks is not None or not known.is_restorable
         known.is_dead = known.is_deleted = True
 
-    async def _together(self, known: Known, ask: Ask, other: Update | Delete) -> None:
+    async def _together(self, known: Known, ask: GenerationCall, other: Update | Delete) -> None:
         if not known.is_restorable:
             return
         if isinstance(other, Update):
@@ -1286,9 +1286,9 @@ MADE = Create("acme", CACHE)
 @pytest.mark.parametrize(
     "before, step, commands",
     [
-        pytest.param([], Ask(0), 6, id="use"),
-        pytest.param([EVICTED], Ask(0), 15, id="heal"),
-        pytest.param([EVICTED], Ask(1, (("plain", "stream_generate"),)), 13, id="heal a cache"),
+        pytest.param([], GenerationCall(0), 6, id="use"),
+        pytest.param([EVICTED], GenerationCall(0), 15, id="heal"),
+        pytest.param([EVICTED], GenerationCall(1, (("plain", "stream_generate"),)), 13, id="heal a cache"),
         pytest.param([], Create("acme", SESSION, times=1), 12, id="create"),
         pytest.param([], Update(1, "ttl"), 4, id="update"),
         pytest.param([MADE], Delete(2), 4, id="delete"),
@@ -1300,7 +1300,7 @@ async def test_the_store_may_die_at_any_command(
     # Arrange
     steps: list[Any] = [Create("acme", SESSION), MADE]
     for at in range(commands):
-        steps += [*before, During("store", step, at, is_late), Ask(0), Ask(1)]
+        steps += [*before, During("store", step, at, is_late), GenerationCall(0), GenerationCall(1)]
 
     # Act and assert
     await run_sequence(steps)
@@ -1309,7 +1309,7 @@ async def test_the_store_may_die_at_any_command(
 @pytest.mark.parametrize(
     "before, step, ats",
     [
-        pytest.param([EVICTED], Ask(0), (6, 9), id="heal"),
+        pytest.param([EVICTED], GenerationCall(0), (6, 9), id="heal"),
         pytest.param([], Create("acme", SESSION, times=1), (1, 6), id="create"),
     ],
 )
@@ -1319,7 +1319,7 @@ async def test_a_bridge_may_die_at_any_command(
     # Arrange
     steps: list[Any] = [Create("acme", SESSION)]
     for at in ats:
-        steps += [*before, During("bridge", step, at), Ask(0)]
+        steps += [*before, During("bridge", step, at), GenerationCall(0)]
 
     # Act and assert
     await run_sequence(steps)

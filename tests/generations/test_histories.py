@@ -675,11 +675,11 @@ class Mortal:
         self._whole = whole or self
         self._is_lost = False
         self._store = store
-        self.watches = store.watches
+        self.invalidations = store.invalidations
 
     @property
-    def watched(self) -> "Mortal":
-        return Mortal(self._store.watched, self._whole)
+    def tracked(self) -> "Mortal":
+        return Mortal(self._store.tracked, self._whole)
 
     @property
     def is_lost(self) -> bool:

@@ -21,10 +21,10 @@ def reads_fixture(monkeypatch):
     asked = []
     exchange = Node.exchange
 
-    async def noted(self, commands, deadline, *, watched=False, **keywords):
-        if watched:
+    async def noted(self, commands, deadline, *, tracked=False, **keywords):
+        if tracked:
             asked.extend(command[0] for command in commands)
-        return await exchange(self, commands, deadline, watched=watched, **keywords)
+        return await exchange(self, commands, deadline, tracked=tracked, **keywords)
 
     monkeypatch.setattr(Node, "exchange", noted)
     return asked
@@ -86,7 +86,7 @@ async def asking(caller, family, text="Hello", **fields):
 
 
 async def warmed(caller, request):
-    """Ask until the answer is remembered: once to make it, once to find it."""
+    """GenerationCall until the answer is remembered: once to make it, once to find it."""
     assert [await caller.status(request) for _ in range(3)] == [MISS, HIT, HIT]
 
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextbridge import v1 as pb
-from contextbridge_server.callers import Caller
-from contextbridge_server.contexts.asker import Asker
-from contextbridge_server.generations.generation import Ask
+from contextbridge_server.rpc.callers import Caller
+from contextbridge_server.contexts.ctx import RequestContext
+from contextbridge_server.generations.generation import GenerationCall
 from contextbridge_server.generations.response_cache import (
     LARGE_BYTES,
     cache_use,
@@ -25,12 +25,12 @@ from contextbridge_server.generations.response_cache import (
     customer_tag,
     request_bytes,
     request_digest,
-    request_home,
+    idempotency_lookup_key,
     response_key,
 )
 from contextbridge_server.translate.chat_translator import ChatTranslator
 from contextbridge_server.translate.gemini_translator import GeminiTranslator
-from contextbridge_server.upstream.interface import CallTerms
+from contextbridge_server.request_context import RequestContext
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "response_keys" / "vectors.json"
 VECTORS = json.loads(GOLDEN.read_text())
@@ -65,8 +65,8 @@ SCOPE = Scope()
 
 
 def ask_of(family, request, scope=SCOPE):
-    terms = CallTerms("request-1", None, scope.upstream_key)
-    return Ask(request, TRANSLATORS[family], Asker(Caller("caller", scope.tenant), terms))
+    terms = RequestContext("request-1", None, scope.upstream_key)
+    return GenerationCall(request, TRANSLATORS[family], RequestContext(Caller("caller", scope.tenant), terms))
 
 
 def key_of(family, request, scope=SCOPE):
@@ -491,9 +491,9 @@ def test_who_asks_whom_about_what_counts(family):
 def test_neither_who_in_the_tenant_asks_nor_which_call_counts():
     request = plain("chat")["full"]
     asks = [
-        Ask(request, TRANSLATORS["chat"], Asker(Caller(name, "acme", unknown), terms))
+        GenerationCall(request, TRANSLATORS["chat"], RequestContext(Caller(name, "acme", unknown), terms))
         for name, unknown in (("one", True), ("two", False))
-        for terms in (CallTerms("r-1", 5.0), CallTerms("r-2"))
+        for terms in (RequestContext("r-1", 5.0), RequestContext("r-2"))
     ]
 
     assert len({response_key(ask, CONTEXT, "http://gateway") for ask in asks}) == 1
@@ -625,14 +625,14 @@ def test_how_an_answer_is_read_makes_no_other_request(family):
 
 def test_an_idempotency_key_is_its_tenants_and_its_accounts():
     askers = [
-        Asker(Caller("caller", tenant), CallTerms("r", None, key))
+        RequestContext(Caller("caller", tenant), RequestContext("r", None, key))
         for tenant in ("acme", "bolt")
         for key in (None, "sk-1", "sk-2")
     ]
 
-    homes = {request_home(asker, "id").prefix for asker in askers}
+    homes = {idempotency_lookup_key(ctx, "id").prefix for ctx in askers}
     assert len(homes) == len(askers)
-    assert request_home(askers[0], "a/b") != request_home(askers[0], "b")
+    assert idempotency_lookup_key(askers[0], "a/b") != idempotency_lookup_key(askers[0], "b")
 
 
 # How a call uses the cache.

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from contextbridge import __version__
-from contextbridge_server.callers import read_callers
+from contextbridge_server.rpc.callers import read_callers
 from contextbridge_server.process.cores import usable_cores
 from contextbridge_server.settings import (
     Settings,

@@ -1,56 +1,60 @@
-"""Answers that upstream begins to a prompt, straight or from a context."""
+"""Answers: what upstream returns to a prompt, whole or in chunks."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Protocol, TypeAlias
 
 from contextbridge import v1 as pb
 
+from ..request_context import RequestContext
+from ..translate.json_values import Json
 from ..translate.prompt import Prompt
-from ..upstream.interface import Batch, CallTerms, Chunk, Upstream, UpstreamRequest
+from ..upstream.interface import Batch, Upstream, UpstreamRequest
 from ..upstream.json_object import fetch_object
-from .asker import Asker
 
-Told = TypeVar("Told")
-Value = TypeVar("Value")
 Batches: TypeAlias = AsyncIterator[Batch]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[Value]):
+class Answer:
     """An answer that upstream has begun.
 
     Attributes:
-        value: The whole answer, or its chunks, those of one read together.
         outcome: What happened to the context.
-        conclude: Notes what the call cost, before the caller is told that the answer is whole;
-            raises a BridgeError where a session's turn cannot be kept.
+        value: The whole answer, where the prompt asked for one.
+        batches: The chunks of a stream, those of one read together.
+        keeps_turn: The context is a session, which keeps the answer's message.
     """
 
-    value: Value
-    outcome: pb.ContextOutcome
-    conclude: Callable[[pb.Usage], Awaitable[None]]
+    def __init__(
+        self, outcome: pb.ContextOutcome, value: Json, batches: Batches, *, keeps_turn: bool = False
+    ) -> None:
+        self.outcome = outcome
+        self.value = value
+        self.batches = batches
+        self.keeps_turn = keeps_turn
 
+    async def conclude(self, usage: pb.Usage, message: pb.ChatMessage | None = None) -> None:
+        """Record what the call cost, before the caller learns that the answer is whole.
 
-Tell: TypeAlias = Callable[[Answer[Chunk]], Awaitable[Told]]
-"""Tells a whole answer to whoever asked for it."""
+        Args:
+            usage: The tokens of the call.
+            message: The answer's first message, where `keeps_turn`.
+
+        Raises:
+            BridgeError: A session's turn cannot be stored.
+        """
 
 
 class Answers(Protocol):
-    """Where answers come from."""
+    """A source of answers."""
 
-    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
-        """Ask for a whole answer; return what `tell` makes of it, while its session is held."""
-        ...
-
-    def stream(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[Answer[Batches]]:
-        """Ask for an answer in chunks; leaving the context closes the request."""
+    async def open(self, prompt: Prompt, ctx: RequestContext, stack: AsyncExitStack) -> Answer:
+        """Send a prompt upstream and return the answer, open until the stack is left."""
         ...
 
 
 class DirectAnswers:
-    """Answers of a server that keeps nothing: a context's id is upstream's own.
+    """Answers to prompts whose context ids are upstream's own.
 
     Args:
         upstream: The upstream that is asked.
@@ -59,31 +63,31 @@ class DirectAnswers:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
-        """Ask for a whole answer; return what `tell` makes of it."""
-        value = await fetch_object(self._upstream, prompt.first, asker.terms)
-        return await tell(Answer(value, pb.ContextOutcome(id=prompt.context_id), _nothing))
-
-    @asynccontextmanager
-    async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:
-        """Ask for an answer in chunks."""
-        async with self._upstream.stream(prompt.first, asker.terms) as batches:
-            yield Answer(batches, pb.ContextOutcome(id=prompt.context_id), _nothing)
+    async def open(self, prompt: Prompt, ctx: RequestContext, stack: AsyncExitStack) -> Answer:
+        """Send a prompt upstream and return the answer."""
+        request = prompt.direct_request
+        outcome = pb.ContextOutcome(id=prompt.context_id)
+        if not prompt.stream:
+            return Answer(outcome, await fetch_object(self._upstream, request, ctx), no_batches())
+        batches = await stack.enter_async_context(self._upstream.stream(request, ctx))
+        return Answer(outcome, {}, batches)
 
 
-async def _nothing(_: pb.Usage) -> None:
+async def no_batches() -> Batches:
+    """Yield nothing."""
     return
+    yield
 
 
 async def begin_stream(
-    upstream: Upstream, request: UpstreamRequest, terms: CallTerms, stack: AsyncExitStack
+    upstream: Upstream, request: UpstreamRequest, ctx: RequestContext, stack: AsyncExitStack
 ) -> Batches:
-    """Begin a stream on an exit stack; return its chunks once the first have come.
+    """Open a stream on an exit stack; return its batches once the first has arrived.
 
-    A failure that upstream tells within the stream, before any chunk, is raised here too.
+    So a failure that upstream reports within the stream, before any chunk, is raised here too.
     """
     async with AsyncExitStack() as attempt:
-        batches = await attempt.enter_async_context(upstream.stream(request, terms))
+        batches = await attempt.enter_async_context(upstream.stream(request, ctx))
         first = await anext(batches, None)
         await stack.enter_async_context(attempt.pop_all())
     return await stack.enter_async_context(aclosing(_rejoined(first, batches)))

@@ -1,69 +1,61 @@
-"""Answers to those only who may name what a prompt names."""
+"""Authorization of prompts: a tenant reaches only resources of its own."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AsyncExitStack
 
+from ..request_context import RequestContext
 from ..store.keys import owner_key
+from ..translate.context_ids import is_ours
 from ..translate.prompt import Prompt
-from .answers import Answer, Answers, Batches, Tell, Told
-from .asker import Asker
+from .answers import Answer, Answers
 from .ownership import Ownership
-from .records import is_ours
 from .upstream_names import Resource, files_in, named_cached_content, named_context
 
 
 class AuthorizingAnswers:
-    """Answers of which each tenant gets those that start from what is its own.
+    """Answers to prompts whose caller is authorized for every resource that they reference.
 
     Args:
-        answers: Where they come from.
-        ownership: Decides who may name what.
+        answers: The answers.
+        ownership: The owners of upstream's resources.
     """
 
     def __init__(self, answers: Answers, ownership: Ownership) -> None:
         self._answers = answers
         self._ownership = ownership
 
-    async def check(self, prompt: Prompt, asker: Asker) -> None:
-        """Refuse who may not name what a prompt names, where the answer is there already.
+    async def open(self, prompt: Prompt, ctx: RequestContext, stack: AsyncExitStack) -> Answer:
+        """Authorize a prompt, send it upstream and return the answer.
 
         Raises:
-            BridgeError: CACHE_NOT_FOUND, CONTEXT_NOT_FOUND or FILE_NOT_FOUND, where something is
-                not for the asker to name; STORE_UNAVAILABLE.
+            BridgeError: CACHE_NOT_FOUND, CONTEXT_NOT_FOUND or FILE_NOT_FOUND, where the caller is
+                not authorized for a resource; STORE_UNAVAILABLE.
         """
-        async with self._naming(prompt, asker):
+        authorized = self._ownership.authorize(ctx.caller, *_resources(prompt), body=prompt.encoded)
+        await stack.enter_async_context(authorized)
+        return await self._answers.open(prompt, ctx, stack)
+
+    async def check(self, prompt: Prompt, ctx: RequestContext) -> None:
+        """Authorize a prompt whose answer is already there.
+
+        Raises:
+            BridgeError: As `open`.
+        """
+        async with self._ownership.authorize(ctx.caller, *_resources(prompt), body=prompt.encoded):
             pass
 
     def keys(self, prompt: Prompt) -> tuple[str, ...] | None:
-        """Return where in the store it stands whose everything is that a prompt names.
+        """Return the store's keys that the authorization of a prompt depends on.
 
-        None where it names files: they are found by reading all of it.
+        None where the prompt references files: they are found by reading all of it.
         """
-        files = files_in(prompt.first.body)
+        files = files_in(prompt.encoded)
         if files.certain or files.possible:
             return None
-        return tuple(owner_key(resource.key) for resource in _named(prompt))
-
-    async def whole(self, prompt: Prompt, asker: Asker, tell: Tell[Told]) -> Told:
-        """Ask for a whole answer; return what `tell` makes of it, while its session is held."""
-        async with self._naming(prompt, asker):
-            return await self._answers.whole(prompt, asker, tell)
-
-    @asynccontextmanager
-    async def stream(self, prompt: Prompt, asker: Asker) -> AsyncIterator[Answer[Batches]]:
-        """Ask for an answer in chunks; leaving the context closes the request."""
-        async with (
-            self._naming(prompt, asker),
-            self._answers.stream(prompt, asker) as answer,
-        ):
-            yield answer
-
-    def _naming(self, prompt: Prompt, asker: Asker) -> AbstractAsyncContextManager[None]:
-        return self._ownership.naming(asker.caller, *_named(prompt), body=prompt.first.body)
+        return tuple(owner_key(resource.key) for resource in _resources(prompt))
 
 
-def _named(prompt: Prompt) -> list[Resource]:
-    """Return what a prompt names of upstream's; contexts of ours are kept by tenant anyway."""
+def _resources(prompt: Prompt) -> list[Resource]:
+    """Return the upstream resources that a prompt names; the keys of our contexts have a tenant."""
     if not prompt.context_id or is_ours(prompt.context_id):
         return []
     if prompt.is_native:

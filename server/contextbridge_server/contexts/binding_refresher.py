@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TypeAlias
 
 import structlog
 
 from contextbridge import v1 as pb
 
-from ..background import BackgroundTasks
+from ..background_tasks import BackgroundTasks
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..telemetry import names
 from ..translate.cached_contents import update_cached_content_request
-from ..upstream.interface import CallTerms, Upstream
-from .asker import Asker
+from ..upstream.interface import Upstream
 from .ownership import Ownership
 from .record import Binding, ContextRecord
 from .records import ContextKey, ContextRecords
@@ -27,18 +27,10 @@ MS_PER_HOUR = 3_600_000
 log = structlog.get_logger()
 
 
-class Refresher(Protocol):
-    """What is done for a binding that was just used."""
-
-    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
-        """Look after the binding; the call does not wait for it."""
-        ...
-
-
 class NoRefresher:
     """Bindings lapse when upstream's clock says so."""
 
-    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
+    def after_use(self, key: ContextKey, record: ContextRecord, ctx: RequestContext) -> None:
         """Do nothing."""
 
 
@@ -72,60 +64,64 @@ class BindingRefresher:
         self._now = now
         self._extending: set[str] = set()
 
-    def after_use(self, place: ContextKey, record: ContextRecord, asker: Asker) -> None:
+    def after_use(self, key: ContextKey, record: ContextRecord, ctx: RequestContext) -> None:
         """Begin to extend the binding if it is late in its life."""
         binding, ttl = record.binding, record.ttl
         if binding is None or ttl is None or not is_late(binding, ttl, self._now()):
             return
         if binding.upstream_id not in self._extending:
             self._extending.add(binding.upstream_id)
-            self._tasks.begin(self._extend(place, record, binding, ttl, asker))
+            self._tasks.begin(self._extend(key, record, binding, ttl, ctx))
 
     async def _extend(
         self,
-        place: ContextKey,
+        key: ContextKey,
         record: ContextRecord,
         binding: Binding,
         ttl: timedelta,
-        asker: Asker,
+        ctx: RequestContext,
     ) -> None:
         try:
-            await self._extend_within_budget(place, record, binding, ttl, asker)
+            await self._extend_within_budget(key, record, binding, ttl, ctx)
         except BridgeError as error:
             # The binding lapses then, and the next call makes it again.
             log.info(
                 names.CONTEXT_KEPT_WARM,
-                **{names.CONTEXT: place.id, names.REASON: pb.ErrorReason.Name(error.reason)},
-                request_id=asker.terms.request_id,
+                **{names.CONTEXT: key.id, names.REASON: pb.ErrorReason.Name(error.reason)},
+                request_id=ctx.request_id,
             )
         finally:
             self._extending.discard(binding.upstream_id)
 
     async def _extend_within_budget(
         self,
-        place: ContextKey,
+        key: ContextKey,
         record: ContextRecord,
         binding: Binding,
         ttl: timedelta,
-        asker: Asker,
+        ctx: RequestContext,
     ) -> None:
         now = self._now()
         cost = binding.token_count * round(_gained(binding, ttl, now).total_seconds() * 1000)
-        if not await self._records.spend(place, f"{now:%Y-%m-%d}", cost, self._max_token_ms):
+        if not await self._records.spend(key, f"{now:%Y-%m-%d}", cost, self._max_token_ms):
             return
-        await extend(self._upstream, binding, ttl, asker.patient)
+        await extend(self._upstream, binding, ttl, ctx.without_deadline())
         extended = replace(record, binding=replace(binding, expires=now + ttl))
-        await self._records.change(place, record, extended, now)
+        await self._records.change(key, record, extended, now)
         moved = named_context(binding.upstream_id)
-        await self._ownership.renew(asker.caller, moved, now + ttl)
+        await self._ownership.renew(ctx.caller, moved, now + ttl)
         log.info(
             names.CONTEXT_KEPT_WARM,
-            **{names.CONTEXT: place.id},
-            request_id=asker.terms.request_id,
+            **{names.CONTEXT: key.id},
+            request_id=ctx.request_id,
         )
 
 
-async def extend(upstream: Upstream, binding: Binding, ttl: timedelta, terms: CallTerms) -> None:
+Refresher: TypeAlias = NoRefresher | BindingRefresher
+"""Extends bindings, or lets them lapse."""
+
+
+async def extend(upstream: Upstream, binding: Binding, ttl: timedelta, ctx: RequestContext) -> None:
     """Move the end of a binding with a fixed end: `ttl` from now.
 
     Raises:
@@ -134,7 +130,7 @@ async def extend(upstream: Upstream, binding: Binding, ttl: timedelta, terms: Ca
     change = pb.CachedContent(name=binding.upstream_id)
     change.ttl.FromTimedelta(ttl)
     asked = update_cached_content_request(pb.UpdateCachedContentRequest(cached_content=change))
-    await upstream.send(asked, terms)
+    await upstream.send(asked, ctx)
 
 
 def is_late(binding: Binding, ttl: timedelta, now: datetime) -> bool:

@@ -10,8 +10,9 @@ import structlog
 
 from contextbridge import v1 as pb
 
-from ..background import BackgroundTasks
+from ..background_tasks import BackgroundTasks
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..store.backoff import backoff, retry_with_backoff
 from ..store.leases import Leases
 from ..telemetry import names
@@ -23,7 +24,6 @@ from ..translate.prompt import Inline
 from ..translate.times import timedelta_of
 from ..upstream.interface import Upstream
 from ..upstream.json_object import fetch_object
-from .asker import Asker
 from .ownership import Ownership
 from .record import Binding, ContextRecord, prefix_tokens
 from .records import ContextKey, ContextRecords, not_found
@@ -100,42 +100,46 @@ class Bindings:
         self._now = now
         self._renewing: dict[ContextKey, asyncio.Task[ContextRecord]] = {}
 
-    async def renewed(self, place: ContextKey, known: ContextRecord, asker: Asker) -> ContextRecord:
+    async def renewed(
+        self, key: ContextKey, known: ContextRecord, ctx: RequestContext
+    ) -> ContextRecord:
         """Return a context with a live binding, which is not the one known to be gone.
 
         Raises:
             BridgeError: What upstream answered to the making; CONTEXT_NOT_FOUND where the context
                 is gone; STORE_UNAVAILABLE.
         """
-        task = self._renewing.get(place)
+        task = self._renewing.get(key)
         if task is None:
-            task = self._tasks.begin(self._renew(place, known, asker))
-            self._renewing[place] = task
-            task.add_done_callback(lambda _: self._renewing.pop(place))
+            task = self._tasks.begin(self._renew(key, known, ctx))
+            self._renewing[key] = task
+            task.add_done_callback(lambda _: self._renewing.pop(key))
         return await asyncio.shield(task)
 
-    async def _renew(self, place: ContextKey, known: ContextRecord, asker: Asker) -> ContextRecord:
+    async def _renew(
+        self, key: ContextKey, known: ContextRecord, ctx: RequestContext
+    ) -> ContextRecord:
         async for _ in backoff():
-            current = await self._records.load(place)
+            current = await self._records.load(key)
             if current is None:
-                raise not_found(place.id)
+                raise not_found(key.id)
             if _is_other(current, known) and current.live_binding(self._now()):
                 return current
-            token = await self._leases.acquire(place.restore_lease)
+            token = await self._leases.acquire(key.restore_lease)
             if token is None:
-                raise not_found(place.id)
+                raise not_found(key.id)
             if token:
-                async with self._leases.kept(place.restore_lease, token):
-                    return await self._renew_as_holder(place, known, token, asker)
+                async with self._leases.kept(key.restore_lease, token):
+                    return await self._renew_as_holder(key, known, token, ctx)
         raise AssertionError("backoff never ends")
 
     async def _renew_as_holder(
-        self, place: ContextKey, known: ContextRecord, token: int, asker: Asker
+        self, key: ContextKey, known: ContextRecord, token: int, ctx: RequestContext
     ) -> ContextRecord:
         # The holder before may have made it between the look and the lease.
-        current = await self._records.load(place)
+        current = await self._records.load(key)
         if current is None:
-            raise not_found(place.id)
+            raise not_found(key.id)
         if _is_other(current, known) and current.live_binding(self._now()):
             return current
         if current.goes_inline(self._now()):
@@ -146,114 +150,114 @@ class Bindings:
             )
         started = time.perf_counter()
         try:
-            binding = await self._made(place, current, asker)
+            binding = await self._made(key, current, ctx)
         except BridgeError as error:
-            await self._note_refusal(place, token, error)
+            await self._note_refusal(key, token, error)
             raise
-        renewed = await self._bound(place, current, token, binding, asker)
+        renewed = await self._bound(key, current, token, binding, ctx)
         log.info(
             names.CONTEXT_RESTORED,
-            **{names.CONTEXT: place.id, names.TENANT: place.tenant},
+            **{names.CONTEXT: key.id, names.TENANT: key.tenant},
             duration_ms=round((time.perf_counter() - started) * 1000),
-            request_id=asker.terms.request_id,
+            request_id=ctx.request_id,
         )
         return renewed
 
-    async def _made(self, place: ContextKey, record: ContextRecord, asker: Asker) -> Binding:
-        body, turns = await self._made_from(place, record)
+    async def _made(self, key: ContextKey, record: ContextRecord, ctx: RequestContext) -> Binding:
+        body, turns = await self._made_from(key, record)
         now = self._now()
-        value = await self._asked_for(body, turns, record.ttl, asker)
+        value = await self._asked_for(body, turns, record.ttl, ctx)
         like = pb.CreateContextRequest(model=record.context.model)
         if record.ttl is not None:
             like.ttl.FromTimedelta(record.ttl)
         return binding_of(context_created(value, like, now).context)
 
     async def _asked_for(
-        self, body: Json, turns: Sequence[Json], ttl: timedelta | None, asker: Asker
+        self, body: Json, turns: Sequence[Json], ttl: timedelta | None, ctx: RequestContext
     ) -> Json:
         """Ask upstream for a binding; where a history is too long, for one of its newer half."""
         while True:
             asked = restore_context_request(body, turns, ttl)
             try:
                 # It serves all who wait, so it does not end with the deadline of the first.
-                return await fetch_object(self._upstream, asked, asker.patient)
+                return await fetch_object(self._upstream, asked, ctx.without_deadline())
             except BridgeError as error:
                 if error.reason != pb.ERROR_REASON_UPSTREAM_PROMPT_TOO_LONG or not turns:
                     raise
             turns = newer_half(turns)
 
-    async def prefix(self, place: ContextKey, record: ContextRecord) -> Inline:
+    async def prefix(self, key: ContextKey, record: ContextRecord) -> Inline:
         """Return what a context was made from, and has gained since, to be sent with a call.
 
         Raises:
             BridgeError: CONTEXT_NOT_FOUND, CONTENT_UNREADABLE, STORE_UNAVAILABLE.
         """
-        body, turns = await self._made_from(place, record)
+        body, turns = await self._made_from(key, record)
         own = ("model", "messages", "mode", "ttl", "truncation_strategy")
         members = {name: value for name, value in body.items() if name not in own}
         return Inline([*body["messages"], *turns], members)
 
-    async def _made_from(self, place: ContextKey, record: ContextRecord) -> tuple[Json, list[Json]]:
-        body = await self._records.content(place)
+    async def _made_from(self, key: ContextKey, record: ContextRecord) -> tuple[Json, list[Json]]:
+        body = await self._records.content(key)
         if body is None:
-            raise not_found(place.id)
+            raise not_found(key.id)
         if not record.is_session:
             return body, []
-        turns = await self._records.turns(place)
+        turns = await self._records.turns(key)
         return body, kept_history(turns, record.context.truncation_strategy)
 
     async def _bound(
         self,
-        place: ContextKey,
+        key: ContextKey,
         record: ContextRecord,
         token: int,
         binding: Binding,
-        asker: Asker,
+        ctx: RequestContext,
     ) -> ContextRecord:
         held_before = record.binding.held_token_ms(self._now()) if record.binding else 0
         try:
             bound = await retry_with_backoff(
-                lambda: self._records.bind(place, token, binding, held_before)
+                lambda: self._records.bind(key, token, binding, held_before)
             )
         except BridgeError:
-            await self.discard(binding, asker)
+            await self.discard(binding, ctx)
             raise
         if bound:
             made = named_context(binding.upstream_id)
             claim = partial(
-                self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
+                self._ownership.claim, ctx.caller, made, binding.expires, context_id=key.id
             )
             await retry_with_backoff(claim)
         else:
             # The context was deleted meanwhile, or another holder has made its own.
-            await self.discard(binding, asker)
-        current = await self._records.load(place)
+            await self.discard(binding, ctx)
+        current = await self._records.load(key)
         if current is None:
-            raise not_found(place.id)
+            raise not_found(key.id)
         return current
 
-    async def discard(self, binding: Binding, asker: Asker) -> None:
+    async def discard(self, binding: Binding, ctx: RequestContext) -> None:
         """Delete a binding upstream where upstream can; what cannot be deleted lapses."""
         if not binding.is_cached_content:
             return
         asked = resource_request("DELETE", binding.upstream_id, COLLECTION)
         try:
-            await self._upstream.send(asked, asker.patient)
-            await self._ownership.forget(asker.caller, named_context(binding.upstream_id))
+            await self._upstream.send(asked, ctx.without_deadline())
+            await self._ownership.forget(ctx.caller, named_context(binding.upstream_id))
         except BridgeError as error:
             if error.reason not in GONE:
                 log.warning(
                     names.BINDING_LEFT,
                     **{names.REASON: pb.ErrorReason.Name(error.reason)},
-                    request_id=asker.terms.request_id,
+                    request_id=ctx.request_id,
                 )
 
-    async def _note_refusal(self, place: ContextKey, token: int, error: BridgeError) -> None:
+    async def _note_refusal(self, key: ContextKey, token: int, error: BridgeError) -> None:
         now = self._now()
         if error.reason in WILL_NOT_CACHE:
-            await self._records.refuse(place, token, now + REFUSED_FOR, now)
+            await self._records.refuse(key, token, now + REFUSED_FOR, now)
         elif error.reason in CANNOT_NOW:
-            await self._records.refuse(place, token, now + FAILED_FOR, now)
+            await self._records.refuse(key, token, now + FAILED_FOR, now)
 
 
 def may_go_inline(record: ContextRecord, error: BridgeError) -> bool:
@@ -300,7 +304,7 @@ def newer_half(history: Sequence[Json]) -> Sequence[Json]:
 
 def from_question(history: Sequence[Json]) -> list[Json]:
     """Return a history from its first question on: an answer to nothing makes no sense."""
-    asked = (place for place, message in enumerate(history) if message.get("role") == "user")
+    asked = (number for number, message in enumerate(history) if message.get("role") == "user")
     return list(history[next(asked, len(history)) :])
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..store.keys import owner_key
-from .asker import Asker
+from ..translate.context_ids import is_ours
 from .owners import OwnerRecords
 from .record import ContextRecord
-from .records import ContextRecords, is_ours, not_found
+from .records import ContextKey, ContextRecords, not_found
 from .upstream_names import named_cached_content, named_context
 
 NOTED_EVERY = timedelta(minutes=1)
@@ -55,12 +56,12 @@ class ContextLookup:
         self._owners = owners
         self._now = now
 
-    async def of(self, context_id: str, asker: Asker, *, native: bool) -> ResolvedContext:
+    async def of(self, context_id: str, ctx: RequestContext, *, native: bool) -> ResolvedContext:
         """Return the context of an id.
 
         Args:
             context_id: A context of ours or an upstream id; empty for none.
-            asker: Who asks.
+            ctx: Who asks.
             native: It was named on the Gemini-native surface.
 
         Raises:
@@ -69,28 +70,30 @@ class ContextLookup:
         if not context_id:
             return NO_CONTEXT
         if not is_ours(context_id):
-            return await self._of_upstream(context_id, asker, native=native)
-        place = asker.place(context_id)
-        record = await self._records.recent(place)
+            return await self._of_upstream(context_id, ctx, native=native)
+        key = ContextKey.of(ctx, context_id)
+        record = await self._records.recent(key)
         if record is None:
             raise not_found(context_id)
         return ResolvedContext(
-            _content_of(record), record.is_session, record, (place.key("record"),)
+            _content_of(record), record.is_session, record, (key.part("record"),)
         )
 
-    async def _of_upstream(self, name: str, asker: Asker, *, native: bool) -> ResolvedContext:
+    async def _of_upstream(
+        self, name: str, ctx: RequestContext, *, native: bool
+    ) -> ResolvedContext:
         resource = named_cached_content(name) if native else named_context(name)
-        context_id = await self._owners.context_of(resource, asker.caller.tenant)
-        place = asker.place(context_id)
-        record = await self._records.recent(place) if context_id else None
-        keys = (owner_key(resource.key), place.key("record"))
+        context_id = await self._owners.context_of(resource, ctx.caller.tenant)
+        key = ContextKey.of(ctx, context_id)
+        record = await self._records.recent(key) if context_id else None
+        keys = (owner_key(resource.key), key.part("record"))
         if record is None:
             # Letter by letter: two spellings of one name may as well count as two.
             return ResolvedContext(f"upstream:{name}", is_session=False, keys=keys)
         # Without the record: a call by upstream's id does not prolong the context's retention.
         return ResolvedContext(_content_of(record), record.is_session, keys=keys)
 
-    async def used(self, named: ResolvedContext, asker: Asker) -> None:
+    async def used(self, named: ResolvedContext, ctx: RequestContext) -> None:
         """Note that a call on a context was answered from the response cache.
 
         The context's retention begins anew, as with each use; nothing is counted. Where the store
@@ -105,7 +108,7 @@ class ContextLookup:
             # Else the next use, which goes by the day of this one, would leave it out.
             if upstream_id := record.owner_due(now):
                 await self._owners.extend(named_context(upstream_id), None)
-            await self._records.touch(asker.place(record.id), record, now)
+            await self._records.touch(ContextKey.of(ctx, record.id), record, now)
 
 
 def _content_of(record: ContextRecord) -> str:

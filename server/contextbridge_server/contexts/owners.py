@@ -56,7 +56,7 @@ class OwnerRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: NearCache[str, tuple[str | None]] = NearCache(store.watches, MAX_KNOWN)
+        self._known: NearCache[str, tuple[str | None]] = NearCache(store.invalidations, MAX_KNOWN)
 
     async def of(self, resources: Sequence[Resource]) -> Sequence[str | None]:
         """Return the tenant of each; None where none is known."""
@@ -68,7 +68,7 @@ class OwnerRecords:
     async def _looked_up(self, resources: Sequence[Resource]) -> Sequence[str | None]:
         mark = self._known.mark()
         commands = [command for resource in resources for command in _look_up(resource)]
-        replies = await self._store.watched.execute_each(commands)
+        replies = await self._store.tracked.execute_each(commands)
         tenants = [_tenant_of(reply) for reply in replies[1::2]]
         for resource, tenant in zip(resources, tenants, strict=True):
             self._known.keep(resource.key, (tenant,), mark, (owner_key(resource.key),))
@@ -76,7 +76,7 @@ class OwnerRecords:
 
     async def context_of(self, resource: Resource, tenant: str) -> str:
         """Return the id of a tenant's context that a resource is a binding of; empty for none."""
-        record = _decoded(await self._store.watched.execute("GET", owner_key(resource.key)))
+        record = _decoded(await self._store.tracked.execute("GET", owner_key(resource.key)))
         return record.context if record is not None and record.tenant == tenant else ""
 
     async def require(self) -> None:

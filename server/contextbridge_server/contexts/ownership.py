@@ -7,8 +7,8 @@ from typing import Protocol
 
 from contextbridge import v1 as pb
 
-from ..callers import Caller
 from ..errors import BridgeError
+from ..request_context import Caller
 from .owners import OwnerRecords
 from .upstream_names import FilesNamed, Kind, Resource, files_in
 
@@ -33,7 +33,7 @@ GONE: Mapping[pb.ErrorReason.ValueType, Sequence[Kind]] = {
 class Ownership(Protocol):
     """Decides who may name what upstream holds."""
 
-    def naming(
+    def authorize(
         self, caller: Caller, *named: Resource, body: bytes = b""
     ) -> AbstractAsyncContextManager[None]:
         """Let a caller name resources, and files in a body, while the context is open.
@@ -102,7 +102,7 @@ class NoOwnership:
     """Leaves it all to upstream: callers bring keys of their own, and nothing is shared."""
 
     @asynccontextmanager
-    async def naming(
+    async def authorize(
         self,
         caller: Caller,
         *named: Resource,
@@ -112,7 +112,7 @@ class NoOwnership:
         yield
 
     async def require(self, caller: Caller) -> None:
-        """Ask for nothing."""
+        """GenerationCall for nothing."""
 
     async def claim(
         self,
@@ -139,7 +139,7 @@ class UnrecordedOwnership(NoOwnership):
     """Knows no owner, since there is no store: every name is unknown, one's own too."""
 
     @asynccontextmanager
-    async def naming(
+    async def authorize(
         self, caller: Caller, *named: Resource, body: bytes = b""
     ) -> AsyncIterator[None]:
         """Let a caller name anything who may name what is unknown, and nobody else."""
@@ -174,7 +174,7 @@ class TenantOwnership:
         self._single_tenant = single_tenant
 
     @asynccontextmanager
-    async def naming(
+    async def authorize(
         self, caller: Caller, *named: Resource, body: bytes = b""
     ) -> AsyncIterator[None]:
         """Let a caller name resources, and files in a body, while the context is open."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from contextbridge import v1 as pb
 
+from ..translate.context_ids import is_ours
 from ..translate.violations import Violations
-from .records import is_ours
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1_000

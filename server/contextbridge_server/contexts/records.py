@@ -5,16 +5,17 @@ Of a context there are, in one slot: `record`, a hash of what it is and what hap
 `restore` and `turn`. A tenant's `contexts` lists the ids, whose order is that of their making.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 import msgspec
 
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..store.interface import WITHOUT_ROOM, Argument, Script, Store
 from ..store.keys import context_key, contexts_key
 from ..store.leases import Lease
@@ -25,10 +26,6 @@ from .record import Binding, ContextRecord, milliseconds, moment_of
 from .statistics import Counters
 
 VERSION = 1
-ID_PREFIX = "context-"
-ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-ID_LENGTH = 26
-RANDOM_BITS = 80
 MAX_RECENT = 10_000
 """Contexts that are remembered for a moment."""
 SAMPLE = 4
@@ -207,19 +204,24 @@ class ContextKey:
     account: str
     id: str
 
-    def key(self, part: str) -> str:
-        """Return the key of a part of it."""
-        return context_key(self.tenant, self.id, part)
+    @classmethod
+    def of(cls, ctx: RequestContext, context_id: str) -> Self:
+        """Return the key of a context of the caller's."""
+        return cls(ctx.caller.tenant, ctx.account, context_id)
+
+    def part(self, name: str) -> str:
+        """Return the store's key of a part of the context."""
+        return context_key(self.tenant, self.id, name)
 
     @property
     def restore_lease(self) -> Lease:
         """The lease of who makes its binding again."""
-        return Lease(self.key("restore"), self.key("record"), "restore_token")
+        return Lease(self.part("restore"), self.part("record"), "restore_token")
 
     @property
     def turn_lease(self) -> Lease:
         """The lease of the call that has a session's turn."""
-        return Lease(self.key("turn"), self.key("record"), "turn_token")
+        return Lease(self.part("turn"), self.part("record"), "turn_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,23 +235,6 @@ class Turn:
 
     token: int
     messages: Sequence[Json]
-
-
-def new_id(now: datetime) -> str:
-    """Return an id for a context made now: later ids sort later, and none can be guessed."""
-    number = milliseconds(now) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
-    digits = [ID_ALPHABET[number >> 5 * place & 31] for place in reversed(range(ID_LENGTH))]
-    return ID_PREFIX + "".join(digits)
-
-
-def is_ours(context_id: str) -> bool:
-    """Tell whether an id has the form of ours; upstream's never do."""
-    digits = context_id.removeprefix(ID_PREFIX)
-    return (
-        context_id.startswith(ID_PREFIX)
-        and len(digits) == ID_LENGTH
-        and all(digit in ID_ALPHABET for digit in digits)
-    )
 
 
 class ContextRecords:
@@ -267,41 +252,43 @@ class ContextRecords:
         self._store = store
         self._vault = vault
         self._max_turn_bytes = max_turn_bytes
-        self._recent: NearCache[ContextKey, ContextRecord] = NearCache(store.watches, MAX_RECENT)
+        self._recent: NearCache[ContextKey, ContextRecord] = NearCache(
+            store.invalidations, MAX_RECENT
+        )
 
     async def add(
-        self, place: ContextKey, record: ContextRecord, content: bytes | None, now: datetime
+        self, key: ContextKey, record: ContextRecord, content: bytes | None, now: datetime
     ) -> None:
         """Keep a new context; `content` is what it was made from, or None to keep nothing of it."""
-        key = place.key("content")
-        sealed = await self._vault.sealed(content, key) if content is not None else b""
-        fields = _fields(place, record)
+        store_key = key.part("content")
+        sealed = await self._vault.sealed(content, store_key) if content is not None else b""
+        fields = _fields(key, record)
         await self._store.run(
-            ADD, (place.key("record"), key), _ms(record.life(now)), sealed, *_flat(fields)
+            ADD, (key.part("record"), store_key), _ms(record.life(now)), sealed, *_flat(fields)
         )
         # Listed last: what is listed is there.
-        await self._store.execute("ZADD", contexts_key(place.tenant), 0, place.id)
+        await self._store.execute("ZADD", contexts_key(key.tenant), 0, key.id)
 
-    async def load(self, place: ContextKey) -> ContextRecord | None:
+    async def load(self, key: ContextKey) -> ContextRecord | None:
         """Return a context, or None where there is none."""
-        reply = await self._store.execute("HGETALL", place.key("record"))
-        return _record(place, reply) if reply else None
+        reply = await self._store.execute("HGETALL", key.part("record"))
+        return _record(key, reply) if reply else None
 
-    async def recent(self, place: ContextKey) -> ContextRecord | None:
+    async def recent(self, key: ContextKey) -> ContextRecord | None:
         """Return a context as it was a moment ago at most, but for its uses by this process.
 
         A session's is always as it is now: its turns follow one another.
         """
-        found = self._recent.get(place)
+        found = self._recent.get(key)
         if found is not None:
             return found
         mark = self._recent.mark()
-        reply = await self._store.watched.execute("HGETALL", place.key("record"))
+        reply = await self._store.tracked.execute("HGETALL", key.part("record"))
         if not reply:
             return None
-        record = _record(place, reply)
+        record = _record(key, reply)
         if not record.is_session:
-            self._recent.keep(place, record, mark, (place.key("record"),))
+            self._recent.keep(key, record, mark, (key.part("record"),))
         return record
 
     async def page(
@@ -316,22 +303,20 @@ class ContextRecords:
             count: How many are looked at; the id is empty once there are no more.
         """
         start = f"({before}" if before else "+"
-        key = contexts_key(tenant)
+        store_key = contexts_key(tenant)
         found = await self._store.execute(
-            "ZRANGE", key, start, "-", "BYLEX", "REV", "LIMIT", 0, count
+            "ZRANGE", store_key, start, "-", "BYLEX", "REV", "LIMIT", 0, count
         )
-        places = [ContextKey(tenant, account, member.decode()) for member in found]
-        records = await self._load_each(places)
-        last = places[-1].id if len(places) == count else ""
+        keys = [ContextKey(tenant, account, member.decode()) for member in found]
+        records = await self._load_each(keys)
+        last = keys[-1].id if len(keys) == count else ""
         return [record for record in records if record is not None], last
 
-    async def _load_each(self, places: Sequence[ContextKey]) -> Sequence[ContextRecord | None]:
-        replies = await self._store.execute_each(
-            [("HGETALL", place.key("record")) for place in places]
-        )
-        pairs = list(zip(places, replies, strict=True))
-        await self._unlist([place for place, reply in pairs if not reply])
-        return [_record(place, reply) if reply else None for place, reply in pairs]
+    async def _load_each(self, keys: Sequence[ContextKey]) -> Sequence[ContextRecord | None]:
+        replies = await self._store.execute_each([("HGETALL", key.part("record")) for key in keys])
+        pairs = list(zip(keys, replies, strict=True))
+        await self._unlist([key for key, reply in pairs if not reply])
+        return [_record(key, reply) if reply else None for key, reply in pairs]
 
     async def make_room(self, tenant: str) -> None:
         """Make sure that a new context can be kept; take some that are gone out of the list."""
@@ -339,41 +324,41 @@ class ContextRecords:
         members = await self._store.execute("ZRANDMEMBER", contexts_key(tenant), SAMPLE)
         await self._load_each([ContextKey(tenant, "", member.decode()) for member in members])
 
-    async def _unlist(self, places: Sequence[ContextKey]) -> None:
-        if places:
-            ids = [place.id for place in places]
-            await self._store.execute("ZREM", contexts_key(places[0].tenant), *ids)
+    async def _unlist(self, keys: Sequence[ContextKey]) -> None:
+        if keys:
+            ids = [key.id for key in keys]
+            await self._store.execute("ZREM", contexts_key(keys[0].tenant), *ids)
 
-    async def content(self, place: ContextKey) -> Json | None:
+    async def content(self, key: ContextKey) -> Json | None:
         """Return the body that a context was created by; None where it is not kept.
 
         Raises:
             BridgeError: CONTENT_UNREADABLE.
         """
-        key = place.key("content")
-        sealed = await self._store.execute("GET", key)
+        store_key = key.part("content")
+        sealed = await self._store.execute("GET", store_key)
         if sealed is None:
             return None
-        body: Json = msgspec.json.decode(await self._vault.opened(sealed, key))
+        body: Json = msgspec.json.decode(await self._vault.opened(sealed, store_key))
         return body
 
-    async def turns(self, place: ContextKey) -> list[list[Json]]:
+    async def turns(self, key: ContextKey) -> list[list[Json]]:
         """Return a session's turns, the oldest first, each its messages.
 
         Raises:
             BridgeError: CONTENT_UNREADABLE.
         """
-        key = place.key("turns")
-        sealed = await self._store.execute("LRANGE", key, 0, -1)
-        return [msgspec.json.decode(await self._vault.opened(turn, key)) for turn in sealed]
+        store_key = key.part("turns")
+        sealed = await self._store.execute("LRANGE", store_key, 0, -1)
+        return [msgspec.json.decode(await self._vault.opened(turn, store_key)) for turn in sealed]
 
     async def bind(
-        self, place: ContextKey, token: int, binding: Binding, held_before: int
+        self, key: ContextKey, token: int, binding: Binding, held_before: int
     ) -> bool | None:
         """Give a context a new binding.
 
         Args:
-            place: The context.
+            key: The context.
             token: The fencing token of its restore lease.
             binding: The binding.
             held_before: Token-milliseconds that upstream held the binding before.
@@ -383,24 +368,24 @@ class ContextRecords:
         """
         done = await self._store.run(
             BIND,
-            (place.key("record"),),
-            *(token, place.account, binding.upstream_id, milliseconds(binding.made)),
+            (key.part("record"),),
+            *(token, key.account, binding.upstream_id, milliseconds(binding.made)),
             *(_optional_ms(binding.expires), binding.token_count, held_before),
             _optional_ms(binding.ttl),
         )
         return None if done < 0 else bool(done)
 
-    async def refuse(self, place: ContextKey, token: int, until: datetime, now: datetime) -> None:
+    async def refuse(self, key: ContextKey, token: int, until: datetime, now: datetime) -> None:
         """Note that upstream would not make a binding, and is not asked again until then."""
         await self._store.run(
             REFUSE,
-            (place.key("record"),),
-            *(token, place.account, milliseconds(until), milliseconds(now)),
+            (key.part("record"),),
+            *(token, key.account, milliseconds(until), milliseconds(now)),
         )
 
     async def use(
         self,
-        place: ContextKey,
+        key: ContextKey,
         used: ContextRecord,
         usage: pb.Usage,
         now: datetime,
@@ -411,7 +396,7 @@ class ContextRecords:
         """Note that a call used a context, and keep a session's turn.
 
         Args:
-            place: The context.
+            key: The context.
             used: The context as the call leaves it.
             usage: What the call cost.
             now: When it ended.
@@ -422,39 +407,41 @@ class ContextRecords:
             False where a later turn came, None where the context is gone.
         """
         binding = used.binding if not inlined else None
-        key = place.key("turns")
-        sealed = await self._vault.sealed(msgspec.json.encode(turn.messages), key) if turn else b""
+        store_key = key.part("turns")
+        sealed = (
+            await self._vault.sealed(msgspec.json.encode(turn.messages), store_key) if turn else b""
+        )
         # By the connection that recent ones were read by, which is not told of what it does itself.
-        done = await self._store.watched.run(
+        done = await self._store.tracked.run(
             USE_WITH_TURN if turn else USE,
-            (place.key("record"), place.key("content"), key),
-            *(place.account, binding.upstream_id if binding else ""),
+            (key.part("record"), key.part("content"), store_key),
+            *(key.account, binding.upstream_id if binding else ""),
             _optional_ms(binding.expires) if binding and not binding.is_cached_content else "",
             *(milliseconds(used.used), _ms(used.life(now))),
             *(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, int(inlined)),
             *(turn.token if turn else "", sealed, self._max_turn_bytes),
         )
-        known = self._recent.get(place)
+        known = self._recent.get(key)
         if known is not None:
-            self._recent.replace(place, used.not_before(known))
+            self._recent.replace(key, used.not_before(known))
         return None if done < 0 else bool(done)
 
-    async def touch(self, place: ContextKey, record: ContextRecord, now: datetime) -> bool:
+    async def touch(self, key: ContextKey, record: ContextRecord, now: datetime) -> bool:
         """Begin a context's retention anew, and count nothing; False where it is gone."""
         done = await self._store.run(
             TOUCH,
-            (place.key("record"), place.key("content"), place.key("turns")),
-            *(place.account, milliseconds(now), _ms(record.life(now))),
+            (key.part("record"), key.part("content"), key.part("turns")),
+            *(key.account, milliseconds(now), _ms(record.life(now))),
         )
         return bool(done)
 
     async def change(
-        self, place: ContextKey, known: ContextRecord, changed: ContextRecord, now: datetime
+        self, key: ContextKey, known: ContextRecord, changed: ContextRecord, now: datetime
     ) -> bool:
         """Keep a context's changed name, lives and expiry; False where it is gone.
 
         Args:
-            place: The context.
+            key: The context.
             known: The context as it was read: only what differs from it is written.
             changed: The context as it should be.
             now: When it was changed.
@@ -465,25 +452,25 @@ class ContextRecords:
         fields = {k: v for k, v in _changeable(changed).items() if k == "updated" or v != before[k]}
         done = await self._store.run(
             CHANGE,
-            (place.key("record"), place.key("content"), place.key("turns")),
+            (key.part("record"), key.part("content"), key.part("turns")),
             *(milliseconds(now), _ms(changed.life(now))),
-            *(place.account, binding.upstream_id if binding else ""),
+            *(key.account, binding.upstream_id if binding else ""),
             _optional_ms(binding.expires) if binding and is_moved else "",
             *_flat(fields),
         )
         return bool(done > 0)
 
-    async def spend(self, place: ContextKey, day: str, token_ms: int, most_token_ms: int) -> bool:
+    async def spend(self, key: ContextKey, day: str, token_ms: int, most_token_ms: int) -> bool:
         """Take from a day's budget for keeping a context warm; False where too little is left."""
-        keys = (place.key("record"),)
+        keys = (key.part("record"),)
         return bool(await self._store.run(SPEND, keys, day, token_ms, most_token_ms))
 
-    async def delete(self, place: ContextKey) -> ContextRecord | None:
+    async def delete(self, key: ContextKey) -> ContextRecord | None:
         """Delete a context and all that was stored of it; return what it was, if it was there."""
         parts = ("record", "content", "turns", "restore", "turn")
-        reply = await self._store.run(DELETE, [place.key(part) for part in parts])
-        await self._unlist([place])
-        return _record(place, reply) if reply else None
+        reply = await self._store.run(DELETE, [key.part(part) for part in parts])
+        await self._unlist([key])
+        return _record(key, reply) if reply else None
 
 
 def not_found(context_id: str) -> BridgeError:
@@ -495,7 +482,7 @@ def not_found(context_id: str) -> BridgeError:
     )
 
 
-def _fields(place: ContextKey, record: ContextRecord) -> dict[str, Argument]:
+def _fields(key: ContextKey, record: ContextRecord) -> dict[str, Argument]:
     fields: dict[str, Argument] = {
         "v": VERSION,
         "context": record.context.SerializeToString(),
@@ -507,11 +494,11 @@ def _fields(place: ContextKey, record: ContextRecord) -> dict[str, Argument]:
     }
     if binding := record.binding:
         fields |= {
-            f"upstream_id:{place.account}": binding.upstream_id,
-            f"made:{place.account}": milliseconds(binding.made),
-            f"expires:{place.account}": _optional_ms(binding.expires),
-            f"tokens:{place.account}": binding.token_count,
-            f"ttl:{place.account}": _optional_ms(binding.ttl),
+            f"upstream_id:{key.account}": binding.upstream_id,
+            f"made:{key.account}": milliseconds(binding.made),
+            f"expires:{key.account}": _optional_ms(binding.expires),
+            f"tokens:{key.account}": binding.token_count,
+            f"ttl:{key.account}": _optional_ms(binding.ttl),
         }
     return fields
 
@@ -525,7 +512,7 @@ def _changeable(record: ContextRecord) -> dict[str, Argument]:
     }
 
 
-def _record(place: ContextKey, reply: Sequence[bytes]) -> ContextRecord:
+def _record(key: ContextKey, reply: Sequence[bytes]) -> ContextRecord:
     fields = dict(zip(reply[::2], reply[1::2], strict=True))
 
     def text(name: str) -> str:
@@ -540,7 +527,7 @@ def _record(place: ContextKey, reply: Sequence[bytes]) -> ContextRecord:
     def moment(name: str) -> datetime | None:
         return moment_of(number(name)) if text(name) else None
 
-    account = place.account
+    account = key.account
     binding = Binding(
         upstream_id=text(f"upstream_id:{account}"),
         made=moment_of(number(f"made:{account}")),
@@ -549,7 +536,7 @@ def _record(place: ContextKey, reply: Sequence[bytes]) -> ContextRecord:
         ttl=lasting(f"ttl:{account}"),
     )
     return ContextRecord(
-        tenant=place.tenant,
+        tenant=key.tenant,
         context=pb.Context.FromString(fields[b"context"]),
         display_name=text("display_name"),
         ttl=lasting("ttl"),

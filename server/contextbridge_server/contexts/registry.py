@@ -12,12 +12,14 @@ import msgspec
 
 from contextbridge import v1 as pb
 
-from ..background import BackgroundTasks
+from ..background_tasks import BackgroundTasks
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..store.backoff import retry_with_backoff
 from ..store.claims import Claims
 from ..store.keys import create_key, identity_key
 from ..store.vault import LARGE_BYTES
+from ..translate.context_ids import is_ours, new_id
 from ..translate.contexts import (
     context_change,
     context_created,
@@ -30,7 +32,6 @@ from ..translate.limits import Limits
 from ..translate.times import timedelta_of
 from ..upstream.interface import Upstream, UpstreamRequest
 from ..upstream.json_object import fetch_object
-from .asker import Asker
 from .binding_refresher import extend
 from .bindings import GONE, Bindings, binding_of
 from .identity import content_identity_of, identity_of
@@ -38,7 +39,7 @@ from .ownership import Ownership
 from .pages import LOOKS, page_of
 from .prices import PriceTable
 from .record import ContextRecord, as_stored
-from .records import ContextKey, ContextRecords, is_ours, new_id, not_found
+from .records import ContextKey, ContextRecords, not_found
 from .statistics import Counters
 from .upstream_names import named_context
 
@@ -50,24 +51,26 @@ class Contexts(Protocol):
     """What ContextService does beside answering."""
 
     async def create(
-        self, request: pb.CreateContextRequest, asker: Asker
+        self, request: pb.CreateContextRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         """Make a context, or return one that is there."""
         ...
 
-    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+    async def get(self, request: pb.GetContextRequest, ctx: RequestContext) -> pb.Context:
         """Return a context."""
         ...
 
-    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+    async def list(
+        self, request: pb.ListContextsRequest, ctx: RequestContext
+    ) -> pb.ListContextsResponse:
         """Return a page of contexts."""
         ...
 
-    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+    async def update(self, request: pb.UpdateContextRequest, ctx: RequestContext) -> pb.Context:
         """Change a context and return it."""
         ...
 
-    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+    async def delete(self, request: pb.DeleteContextRequest, ctx: RequestContext) -> None:
         """Delete a context."""
         ...
 
@@ -130,7 +133,7 @@ class Registry:
         self._now: Callable[[], datetime] = lambda: as_stored(now())
 
     async def create(
-        self, request: pb.CreateContextRequest, asker: Asker
+        self, request: pb.CreateContextRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         """Make a context, or return one that is there.
 
@@ -139,82 +142,84 @@ class Registry:
                 STORE_UNAVAILABLE, STORE_FULL.
         """
         if not request.idempotency_key:
-            return await self._checked(request, asker)
-        key = create_key(asker.caller.tenant, request.idempotency_key)
+            return await self._checked(request, ctx)
+        claim_key = create_key(ctx.caller.tenant, request.idempotency_key)
         life = self._defaults.idempotency_key_retention
 
         async def make() -> bytes:
-            made = await self._checked(request, asker)
+            made = await self._checked(request, ctx)
             return made.SerializeToString()
 
         # Who asked first may leave and ask again: what upstream is paid for is kept for then.
-        claimed = await self._tasks.finish(self._claims.once(key, digest_of(request), life, make))
+        claimed = await self._tasks.finish(
+            self._claims.once(claim_key, digest_of(request), life, make)
+        )
         return pb.CreateContextResponse.FromString(claimed.answer)
 
     async def _checked(
-        self, request: pb.CreateContextRequest, asker: Asker
+        self, request: pb.CreateContextRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         # Not before its request_id: by the time it is repeated, its expire_time has come nearer.
         asked = create_context_request(request, self._limits, self._now())
-        async with self._ownership.naming(asker.caller, body=asked.body):
-            return await self._reused_or_made(request, asked, asker)
+        async with self._ownership.authorize(ctx.caller, body=asked.body):
+            return await self._reused_or_made(request, asked, ctx)
 
     async def _reused_or_made(
-        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
+        self, request: pb.CreateContextRequest, asked: UpstreamRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         if request.reuse != pb.REUSE_IDENTICAL:
-            return await self._made(request, asked, asker)
+            return await self._made(request, asked, ctx)
         identity = await _hash_of(asked.body, identity_of)
         keeps = "" if self._recovery(request) == pb.RECOVERY_NEVER else "stored"
-        key = identity_key(asker.caller.tenant, f"{identity}/{keeps}/{asker.account}")
+        claim_key = identity_key(ctx.caller.tenant, f"{identity}/{keeps}/{ctx.account}")
         made: pb.CreateContextResponse | None = None
 
         async def make() -> bytes:
             nonlocal made
-            made = await self._made(request, asked, asker)
+            made = await self._made(request, asked, ctx)
             return made.context.id.encode()
 
         while True:
-            once = self._claims.once(key, identity, self._defaults.retention, make)
+            once = self._claims.once(claim_key, identity, self._defaults.retention, make)
             claimed = await self._tasks.finish(once)
             if made is not None:
                 return made
-            place = asker.place(claimed.answer.decode())
-            record = await self._records.load(place)
+            key = ContextKey.of(ctx, claimed.answer.decode())
+            record = await self._records.load(key)
             if record is not None and _is_reusable(record, self._now()):
-                await self._claims.prolong(key, self._defaults.retention)
-                return await self._reused(place, record, request, asker)
-            await self._claims.forget(key, claimed.answer)
+                await self._claims.prolong(claim_key, self._defaults.retention)
+                return await self._reused(key, record, request, ctx)
+            await self._claims.forget(claim_key, claimed.answer)
 
     async def _reused(
         self,
-        place: ContextKey,
+        key: ContextKey,
         record: ContextRecord,
         request: pb.CreateContextRequest,
-        asker: Asker,
+        ctx: RequestContext,
     ) -> pb.CreateContextResponse:
         now = self._now()
         asked = ttl_asked(request, now)
         binding = record.binding
         if asked is not None and binding is not None and _raises(record, asked, now):
             changed = replace(record, ttl=max(asked, record.ttl or asked), updated=now)
-            record = await self._with_life(place, record, changed, asked, asker)
+            record = await self._with_life(key, record, changed, asked, ctx)
         context = record.described(now, self._prices)
         return pb.CreateContextResponse(context=context, usage=pb.Usage(), reused=True)
 
     async def _made(
-        self, request: pb.CreateContextRequest, asked: UpstreamRequest, asker: Asker
+        self, request: pb.CreateContextRequest, asked: UpstreamRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         # Before upstream is paid: nobody could find the context where the store is away or full.
-        await self._records.make_room(asker.caller.tenant)
-        await self._ownership.require(asker.caller)
+        await self._records.make_room(ctx.caller.tenant)
+        await self._ownership.require(ctx.caller)
         content_identity = await _hash_of(asked.body, content_identity_of)
         now = self._now()
-        value = await fetch_object(self._upstream, asked, asker.terms)
+        value = await fetch_object(self._upstream, asked, ctx)
         created = context_created(value, request, now)
         # A caller who leaves now has been charged for, so the context is kept all the same.
         return await self._tasks.finish(
-            self._kept(created, request, asked, asker, now, content_identity=content_identity)
+            self._kept(created, request, asked, ctx, now, content_identity=content_identity)
         )
 
     async def _kept(
@@ -222,7 +227,7 @@ class Registry:
         created: pb.CreateContextResponse,
         request: pb.CreateContextRequest,
         asked: UpstreamRequest,
-        asker: Asker,
+        ctx: RequestContext,
         now: datetime,
         *,
         content_identity: str,
@@ -230,21 +235,19 @@ class Registry:
         context = created.context
         context.id = new_id(now)
         context.recovery = self._recovery(request)
-        place = asker.place(context.id)
+        key = ContextKey.of(ctx, context.id)
         record = self._record(
-            asker.caller.tenant, context, request, now, content_identity=content_identity
+            ctx.caller.tenant, context, request, now, content_identity=content_identity
         )
         content = asked.body if record.is_restorable else None
         binding = binding_of(context)
         made = named_context(binding.upstream_id)
-        claim = partial(
-            self._ownership.claim, asker.caller, made, binding.expires, context_id=place.id
-        )
+        claim = partial(self._ownership.claim, ctx.caller, made, binding.expires, context_id=key.id)
         try:
             await retry_with_backoff(claim)
-            await retry_with_backoff(lambda: self._records.add(place, record, content, now))
+            await retry_with_backoff(lambda: self._records.add(key, record, content, now))
         except BridgeError:
-            await self._bindings.discard(binding, asker)
+            await self._bindings.discard(binding, ctx)
             raise
         described = record.described(now, self._prices)
         return pb.CreateContextResponse(context=described, usage=created.usage)
@@ -288,16 +291,18 @@ class Registry:
             return timedelta_of(request.retention)
         return max(self._defaults.retention, ttl or timedelta(0))
 
-    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+    async def get(self, request: pb.GetContextRequest, ctx: RequestContext) -> pb.Context:
         """Return a context.
 
         Raises:
             BridgeError: CONTEXT_NOT_FOUND, STORE_UNAVAILABLE.
         """
-        record = await self._loaded(asker.place(request.id))
+        record = await self._loaded(ContextKey.of(ctx, request.id))
         return record.described(self._now(), self._prices)
 
-    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+    async def list(
+        self, request: pb.ListContextsRequest, ctx: RequestContext
+    ) -> pb.ListContextsResponse:
         """Return a page of contexts, the newest first.
 
         Raises:
@@ -309,7 +314,7 @@ class Registry:
         before = page.before
         for _ in range(LOOKS):
             records, last = await self._records.page(
-                asker.caller.tenant, asker.account, before, page.size
+                ctx.caller.tenant, ctx.account, before, page.size
             )
             for record in records:
                 context = record.described(now, self._prices)
@@ -325,15 +330,15 @@ class Registry:
         response.next_page_token = page.token(before)
         return response
 
-    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+    async def update(self, request: pb.UpdateContextRequest, ctx: RequestContext) -> pb.Context:
         """Change a context and return it.
 
         Raises:
             BridgeError: REQUEST_INVALID; CONTEXT_NOT_FOUND; STORE_UNAVAILABLE; what upstream
                 answers where its expiry is moved.
         """
-        place = asker.place(request.id)
-        record = await self._loaded(place)
+        key = ContextKey.of(ctx, request.id)
+        record = await self._loaded(key)
         now = self._now()
         change = context_change(request, record.context, now)
         changed = replace(record, updated=now)
@@ -346,52 +351,52 @@ class Registry:
         if change.clears_retention:
             retention = self._retention(record.context, pb.UpdateContextRequest(), changed.ttl)
             changed = replace(changed, retention=retention)
-        changed = await self._with_life(place, record, changed, change.ttl, asker)
+        changed = await self._with_life(key, record, changed, change.ttl, ctx)
         return changed.described(now, self._prices)
 
     async def _with_life(
         self,
-        place: ContextKey,
+        key: ContextKey,
         known: ContextRecord,
         changed: ContextRecord,
         ttl: timedelta | None,
-        asker: Asker,
+        ctx: RequestContext,
     ) -> ContextRecord:
         """Keep a changed context; move its binding's end upstream where a new life is given."""
         now = changed.updated
         binding = changed.live_binding(now)
         if ttl is not None and binding is not None and binding.is_cached_content:
             try:
-                await extend(self._upstream, binding, ttl, asker.terms)
+                await extend(self._upstream, binding, ttl, ctx)
                 changed = replace(changed, binding=replace(binding, expires=now + ttl))
                 moved = named_context(binding.upstream_id)
-                await self._ownership.renew(asker.caller, moved, now + ttl)
+                await self._ownership.renew(ctx.caller, moved, now + ttl)
             except BridgeError as error:
                 if error.reason not in GONE:
                     raise
                 # The binding is gone; the next one gets the new life.
                 changed = replace(changed, binding=replace(binding, expires=now))
-        if not await self._records.change(place, known, changed, now):
-            raise not_found(place.id)
+        if not await self._records.change(key, known, changed, now):
+            raise not_found(key.id)
         return changed
 
-    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+    async def delete(self, request: pb.DeleteContextRequest, ctx: RequestContext) -> None:
         """Delete a context, what was stored of it, and its binding where upstream can.
 
         Raises:
             BridgeError: CONTEXT_NOT_FOUND, STORE_UNAVAILABLE.
         """
-        place = asker.place(request.id)
-        deleted = await self._records.delete(place) if is_ours(place.id) else None
+        key = ContextKey.of(ctx, request.id)
+        deleted = await self._records.delete(key) if is_ours(key.id) else None
         if deleted is None:
-            raise not_found(place.id)
+            raise not_found(key.id)
         if deleted.binding is not None:
-            await self._bindings.discard(deleted.binding, asker)
+            await self._bindings.discard(deleted.binding, ctx)
 
-    async def _loaded(self, place: ContextKey) -> ContextRecord:
-        record = await self._records.load(place) if is_ours(place.id) else None
+    async def _loaded(self, key: ContextKey) -> ContextRecord:
+        record = await self._records.load(key) if is_ours(key.id) else None
         if record is None:
-            raise not_found(place.id)
+            raise not_found(key.id)
         return record
 
 
@@ -418,30 +423,32 @@ class NoRegistry:
         self._now = now
 
     async def create(
-        self, request: pb.CreateContextRequest, asker: Asker
+        self, request: pb.CreateContextRequest, ctx: RequestContext
     ) -> pb.CreateContextResponse:
         """Make a context."""
         now = self._now()
         asked = create_context_request(request, self._limits, now)
         refuse_what_needs_a_store(request)
-        async with self._ownership.naming(asker.caller, body=asked.body):
-            await self._ownership.require(asker.caller)
-            value = await fetch_object(self._upstream, asked, asker.terms)
+        async with self._ownership.authorize(ctx.caller, body=asked.body):
+            await self._ownership.require(ctx.caller)
+            value = await fetch_object(self._upstream, asked, ctx)
         return context_created(value, request, now)
 
-    async def get(self, request: pb.GetContextRequest, asker: Asker) -> pb.Context:
+    async def get(self, request: pb.GetContextRequest, ctx: RequestContext) -> pb.Context:
         """Refuse: without a store there is nothing to return."""
         raise _store_required()
 
-    async def list(self, request: pb.ListContextsRequest, asker: Asker) -> pb.ListContextsResponse:
+    async def list(
+        self, request: pb.ListContextsRequest, ctx: RequestContext
+    ) -> pb.ListContextsResponse:
         """Refuse: without a store there is nothing to list."""
         raise _store_required()
 
-    async def update(self, request: pb.UpdateContextRequest, asker: Asker) -> pb.Context:
+    async def update(self, request: pb.UpdateContextRequest, ctx: RequestContext) -> pb.Context:
         """Refuse: without a store there is nothing to change."""
         raise _store_required()
 
-    async def delete(self, request: pb.DeleteContextRequest, asker: Asker) -> None:
+    async def delete(self, request: pb.DeleteContextRequest, ctx: RequestContext) -> None:
         """Refuse: without a store there is nothing to delete."""
         raise _store_required()
 

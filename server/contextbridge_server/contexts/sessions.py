@@ -29,28 +29,28 @@ class Sessions:
         self._lines: WeakValueDictionary[ContextKey, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, place: ContextKey) -> AsyncIterator[int]:
+    async def turn(self, key: ContextKey) -> AsyncIterator[int]:
         """Wait for a session's turn and keep it; yield its fencing token.
 
         Raises:
             BridgeError: CONTEXT_BUSY after a long wait; CONTEXT_NOT_FOUND; STORE_UNAVAILABLE.
         """
-        line = self._lines.setdefault(place, asyncio.Lock())
+        line = self._lines.setdefault(key, asyncio.Lock())
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._wait.total_seconds()):
                     await stack.enter_async_context(line)
-                    token = await self._acquired(place)
+                    token = await self._acquired(key)
             except TimeoutError as error:
                 raise busy() from error
-            await stack.enter_async_context(self._leases.kept(place.turn_lease, token))
+            await stack.enter_async_context(self._leases.kept(key.turn_lease, token))
             yield token
 
-    async def _acquired(self, place: ContextKey) -> int:
+    async def _acquired(self, key: ContextKey) -> int:
         async for _ in backoff():
-            token = await self._leases.acquire(place.turn_lease)
+            token = await self._leases.acquire(key.turn_lease)
             if token is None:
-                raise not_found(place.id)
+                raise not_found(key.id)
             if token:
                 return token
         raise AssertionError("backoff never ends")

@@ -4,11 +4,11 @@ from typing import Protocol
 
 from contextbridge import v1 as pb
 
-from ..contexts.asker import Asker
 from ..contexts.context_lookup import ContextLookup
 from ..errors import BridgeError, Violation
+from ..request_context import RequestContext
 from .counters import ResponseCacheCounters
-from .response_cache import cache_home, context_tag, customer_tag
+from .response_cache import cache_lookup_key, context_tag, customer_tag
 from .retention_index import RetentionIndex
 from .stored_journals import StoredJournals
 
@@ -18,11 +18,11 @@ TARGETS = ("key", "customer_identifier", "context_id", "all")
 class CachedResponses(Protocol):
     """The answers that are kept."""
 
-    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, ctx: RequestContext) -> int:
         """Delete answers; return how many there were."""
         ...
 
-    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+    async def statistics(self, ctx: RequestContext) -> pb.ResponseCacheStatistics:
         """Return what is kept, and how it has been used."""
         ...
 
@@ -33,78 +33,78 @@ class StoredResponses:
     Args:
         stored: The journals in the store.
         kept: What is kept of them.
-        tallies: What the response cache has done.
+        counters: What the response cache has done.
         contexts: Tell what contexts hold.
     """
 
     def __init__(
         self,
         stored: StoredJournals,
-        kept: RetentionIndex,
-        tallies: ResponseCacheCounters,
+        retention: RetentionIndex,
+        counters: ResponseCacheCounters,
         contexts: ContextLookup,
     ) -> None:
         self._stored = stored
-        self._kept = kept
-        self._tallies = tallies
+        self._retention = retention
+        self._counters = counters
         self._contexts = contexts
 
-    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, ctx: RequestContext) -> int:
         """Delete answers; return how many there were.
 
         Raises:
             BridgeError: REQUEST_INVALID, STORE_UNAVAILABLE.
         """
-        tenant = asker.caller.tenant
+        tenant = ctx.caller.tenant
         match _target(request):
             case "key":
                 return await self._delete_key(tenant, request.key)
             case "customer_identifier":
                 tag = customer_tag(request.customer_identifier)
-                return await self._kept.delete(tenant, tag)
+                return await self._retention.delete(tenant, tag)
             case "context_id":
-                return await self._delete_context(tenant, request.context_id, asker)
+                return await self._delete_context(tenant, request.context_id, ctx)
             case _:
-                return await self._kept.delete(tenant, None)
+                return await self._retention.delete(tenant, None)
 
-    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+    async def statistics(self, ctx: RequestContext) -> pb.ResponseCacheStatistics:
         """Return what is kept, and how it has been used.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE.
         """
-        statistics = await self._tallies.of(asker.caller.tenant)
-        count, size = await self._kept.size(asker.caller.tenant)
+        statistics = await self._counters.of(ctx.caller.tenant)
+        count, size = await self._retention.size(ctx.caller.tenant)
         statistics.entry_count, statistics.entry_bytes = count, size
         return statistics
 
     async def _delete_key(self, tenant: str, key: str) -> int:
-        found = await self._stored.current(cache_home(tenant, key))
+        found = await self._stored.current(cache_lookup_key(tenant, key))
         if found is None:
             return 0
-        await self._kept.forget(found)
+        await self._retention.forget(found)
         return int(await self._stored.drop(found))
 
-    async def _delete_context(self, tenant: str, context_id: str, asker: Asker) -> int:
-        count = await self._kept.delete(tenant, context_tag(context_id))
+    async def _delete_context(self, tenant: str, context_id: str, ctx: RequestContext) -> int:
+        count = await self._retention.delete(tenant, context_tag(context_id))
         try:
-            named = await self._contexts.of(context_id, asker, native=False)
+            named = await self._contexts.of(context_id, ctx, native=False)
         except BridgeError as error:
             # What it held is unknown once it is deleted; its id has found its own answers.
             if error.reason != pb.ERROR_REASON_CONTEXT_NOT_FOUND:
                 raise
             return count
-        return count + await self._kept.delete(tenant, context_tag(named.content))
+        return count + await self._retention.delete(tenant, context_tag(named.content))
 
 
 class NoResponses:
     """The answers of a server that keeps none."""
 
-    async def delete(self, request: pb.DeleteCachedResponsesRequest, asker: Asker) -> int:
+    async def delete(self, request: pb.DeleteCachedResponsesRequest, ctx: RequestContext) -> int:
         """Refuse: without a store there is nothing to delete."""
         raise _store_required()
 
-    async def statistics(self, asker: Asker) -> pb.ResponseCacheStatistics:
+    async def statistics(self, ctx: RequestContext) -> pb.ResponseCacheStatistics:
         """Refuse: without a store nothing is counted."""
         raise _store_required()
 

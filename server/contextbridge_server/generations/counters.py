@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from contextbridge import v1 as pb
 
-from ..background import background
+from ..background_tasks import background
 from ..errors import BridgeError
 from ..store.interface import WITHOUT_ROOM, Script, Store
 from ..store.keys import response_cache_key
@@ -37,11 +37,11 @@ for place = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[place], ARGV[plac
 return 1
 """
 )
-"""KEYS: tallies. ARGV: the field that says since when, fields, and what is added to each."""
+"""KEYS: counters. ARGV: the field that says since when, fields, and what is added to each."""
 
 
 class ResponseCacheCounters:
-    """The tallies of all tenants.
+    """The counters of all tenants.
 
     Args:
         store: Where they are added up.
@@ -71,7 +71,7 @@ class ResponseCacheCounters:
         self._new[tenant]["corrupt_count"] += 1
 
     async def of(self, tenant: str) -> pb.ResponseCacheStatistics:
-        """Return a tenant's tallies, those of this process included.
+        """Return a tenant's counters, those of this process included.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE.

@@ -1,7 +1,7 @@
 """Answers that the response cache gave a moment ago, given again without asking the store.
 
 A popular answer is asked for many times a second, by the same bytes. What it was made of, the
-context, its owner and the entry itself, is watched (store/watches.py): once any of it changes,
+context, its owner and the entry itself, is tracked (store/near_cache.py): once any of it changes,
 or a second later at most, the store is asked again.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from contextbridge import v1 as pb
 
-from ..callers import Caller
+from ..request_context import Caller
 from ..store.near_cache import InvalidationTracker, NearCache
-from ..translate.translator import Told, Translator
-from .generation import Ask, Summary
+from ..translate.translator import ReaderTerms, Translator
+from .call import GenerationCall, Summary
 from .response_cache import CacheUse
 
 Whole = TypeVar("Whole")
@@ -71,13 +71,13 @@ class Hit(Generic[Whole]):
 
         Protobuf's messages are joined by joining their bytes.
         """
-        return self.whole + self.translator.outcome_of_whole(outcome)
+        return self.whole + self.translator.encoded_outcome(outcome)
 
     def events_with(self, outcome: pb.ResponseCacheOutcome) -> Iterator[Any]:
         """Yield the events of the answer to a stream."""
         yield from self.events[:-1]
         last = self.translator.parse(self.events[-1])
-        self.translator.tell(last, _told(outcome, self.context))
+        self.translator.apply(_terms(outcome, self.context), last)
         yield last
 
 
@@ -85,28 +85,28 @@ class HitCache:
     """The hits of a moment ago.
 
     Args:
-        watches: Tell what has changed.
+        invalidations: Tracks what hits depend on.
     """
 
-    def __init__(self, watches: InvalidationTracker) -> None:
-        self._hits: NearCache[Key, Hit[Any]] = NearCache(watches, MAX_ENTRIES)
+    def __init__(self, invalidations: InvalidationTracker) -> None:
+        self._hits: NearCache[Key, Hit[Any]] = NearCache(invalidations, MAX_ENTRIES)
 
     def mark(self) -> int:
         """Return a mark of now, to be taken before anything of a hit is read."""
         return self._hits.mark()
 
-    def find(self, ask: Ask[Whole]) -> Hit[Whole] | None:
+    def find(self, call: GenerationCall[Whole]) -> Hit[Whole] | None:
         """Return the hit of a call that asks the same; None where the store must be asked."""
-        request = ask.request
+        request = call.request
         policy = request.response_cache
         if not policy.enabled or policy.refresh or request.idempotency_key or request.resume_after:
             return None
-        hit = self._hits.get(_key(ask))
+        hit = self._hits.get(_key(call))
         return hit if hit is not None and hit.age < hit.ttl else None
 
     def keep(
         self,
-        ask: Ask[Whole],
+        call: GenerationCall[Whole],
         use: CacheUse,
         age: timedelta,
         events: Sequence[bytes],
@@ -115,7 +115,7 @@ class HitCache:
         """Keep a hit.
 
         Args:
-            ask: The call, which has no request id.
+            call: The call, which has no request id.
             use: How it used the response cache.
             age: How old the answer is.
             events: All its events.
@@ -123,15 +123,15 @@ class HitCache:
         """
         if sum(map(len, events)) > MAX_ENTRY_BYTES:
             return
-        translator = ask.translator
+        translator = call.translator
         last = translator.parse(events[-1])
         usage = pb.Usage()
         usage.CopyFrom(translator.usage(last))
-        context = pb.ContextOutcome(id=getattr(ask.request, translator.context_field))
-        told = _told(pb.ResponseCacheOutcome(), context)
+        context = pb.ContextOutcome(id=getattr(call.request, translator.context_field))
+        terms = _terms(pb.ResponseCacheOutcome(), context)
         parsed = [*map(translator.parse, events)]
         for event in parsed[:1], parsed[-1:]:
-            translator.tell(event[0], told)
+            translator.apply(terms, event[0])
         whole: Any = translator.fold(parsed)
         whole.ClearField("response_cache")
         hit = Hit(
@@ -144,13 +144,13 @@ class HitCache:
             made=asyncio.get_running_loop().time() - age.total_seconds(),
             ttl=use.ttl.total_seconds(),
         )
-        self._hits.keep(_key(ask), hit, *read)
+        self._hits.keep(_key(call), hit, *read)
 
 
-def _told(outcome: pb.ResponseCacheOutcome, context: pb.ContextOutcome) -> Told:
-    return Told(resumable=False, response_cache=outcome, billed=False, context=context)
+def _terms(outcome: pb.ResponseCacheOutcome, context: pb.ContextOutcome) -> ReaderTerms:
+    return ReaderTerms(resumable=False, response_cache=outcome, billed=False, context=context)
 
 
-def _key(ask: Ask[Any]) -> Key:
-    request: Any = ask.request
-    return ask.asker.caller, ask.asker.account, ask.translator.name, request.SerializeToString()
+def _key(call: GenerationCall[Any]) -> Key:
+    request: Any = call.request
+    return call.ctx.caller, call.ctx.account, call.translator.name, request.SerializeToString()

@@ -34,7 +34,7 @@ local function unlink(id)
     key(id, 'alive'), key(id, 'readers'))
 end
 """
-"""KEYS: current, next. ARGV: what the home's keys begin with, the process. Keys of a generation are
+"""KEYS: current, next. ARGV: what the lookup_key's keys begin with, the process. Keys of a generation are
 made in the script, since `current` names it; they lie in the slot of the KEYS."""
 
 FINDING = """
@@ -115,16 +115,16 @@ START = Script(
     BEGINNING
     + MAKING
     + """
-local id, alive, life, pointer_life, digest, home, outcome = unpack(ARGV, 3)
-local pointer = redis.call('HMGET', KEYS[3], 'digest', 'home', 'id', 'outcome')
+local id, alive, life, pointer_life, digest, lookup_key, outcome = unpack(ARGV, 3)
+local pointer = redis.call('HMGET', KEYS[3], 'digest', 'lookup_key', 'id', 'outcome')
 if pointer[1] then return pointer end
 if alive ~= '' then begin(id, alive, life, 1) end
-redis.call('HSET', KEYS[3], 'v', 1, 'digest', digest, 'home', home, 'id', id, 'outcome', outcome)
+redis.call('HSET', KEYS[3], 'v', 1, 'digest', digest, 'lookup_key', lookup_key, 'id', id, 'outcome', outcome)
 redis.call('PEXPIRE', KEYS[3], pointer_life)
 return false
 """
 )
-"""KEYS: and pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, home,
+"""KEYS: and pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, lookup_key,
 outcome. The pointer that is there; else the pointer is set, and unless the life of `alive` is
 empty, the generation is begun."""
 

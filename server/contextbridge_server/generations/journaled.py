@@ -1,32 +1,31 @@
-"""Generations that are shared: resumed, joined while they run, and served again once complete.
+"""Generations with a journal: resumed, coalesced while they run, and served again once complete.
 
-One mechanism does all three. A call's request id, or the key of its answer in the response cache,
-finds a generation or begins one; then the call reads the generation's journal.
+One mechanism does all three. A call's idempotency key, or the key of its answer in the response
+cache, finds a generation or begins one; then the call reads the generation's journal.
 """
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from contextbridge import v1 as pb
 
-from ..background import BackgroundTasks
-from ..contexts.asker import Asker
+from ..background_tasks import BackgroundTasks
 from ..contexts.authorizing_answers import AuthorizingAnswers
+from ..contexts.context_answers import use_model
 from ..contexts.context_lookup import NO_CONTEXT, ContextLookup, ResolvedContext
 from ..errors import BridgeError
 from ..store.backoff import backoff
 from ..translate.generation_request import bypassed_cache
 from ..translate.limits import Limits
 from ..translate.prompt import Prompt
-from ..translate.translator import Told
-from ..upstream.interface import Chunk
+from ..translate.translator import ReaderTerms
+from .call import GenerationCall, Summary, Write
 from .counters import ResponseCacheCounters
-from .generation import Ask, DirectGenerations, Summary, Write
+from .direct import DirectGenerations
 from .generation_manager import Attachment, GenerationManager
 from .hit_cache import Hit, HitCache
 from .journal import Journal, Reader
 from .response_cache import CacheUse, cache_use
 
-Whole = TypeVar("Whole")
 Status: TypeAlias = pb.ResponseCacheStatus.ValueType
 
 SHARED = (pb.RESPONSE_CACHE_STATUS_HIT, pb.RESPONSE_CACHE_STATUS_JOINED)
@@ -54,94 +53,88 @@ failures before the first event are of the moment, and the next who waits tries.
 
 
 class JournaledGenerations:
-    """Answers by way of journals to calls that ask for what needs one, and straight to others.
+    """Answers that are read from a generation's journal: resumed, coalesced, or served again.
 
     Args:
-        straight: Answers to others, and where the store is away.
-        answers: Tell who may name what.
-        attachments: Find generations.
-        contexts: Tell what contexts hold.
-        tallies: Count what the response cache does.
-        tasks: Own what is noted when a call has ended.
+        direct: Answers calls while the store is away, and calls that need no journal after all.
+        answers: Authorizes calls.
+        manager: Finds generations and begins them.
+        contexts: Resolves the contexts that calls name.
+        counters: Counts what the response cache does.
+        tasks: Runs what is recorded after a call's end.
         limits: The server's bounds of a request.
-        upstream: Tells the upstream that is asked from others, whose answers the store may hold.
-        recent: The response cache's hits of a moment ago.
+        upstream: The upstream's name: the store may hold answers of others.
+        hits: The response cache's recent hits.
     """
 
     def __init__(
         self,
         *,
-        straight: DirectGenerations,
+        direct: DirectGenerations,
         answers: AuthorizingAnswers,
-        attachments: GenerationManager,
+        manager: GenerationManager,
         contexts: ContextLookup,
-        tallies: ResponseCacheCounters,
+        counters: ResponseCacheCounters,
         tasks: BackgroundTasks,
         limits: Limits,
         upstream: str,
-        recent: HitCache,
+        hits: HitCache,
     ) -> None:
-        self._straight = straight
+        self._direct = direct
         self._answers = answers
-        self._attachments = attachments
+        self._manager = manager
         self._contexts = contexts
-        self._tallies = tallies
+        self._counters = counters
         self._tasks = tasks
         self._limits = limits
         self._upstream = upstream
-        self._recent = recent
+        self._hits = hits
 
-    async def ask(self, prompt: Prompt, asker: Asker) -> Chunk:
-        """Return the JSON that answers what is no generation."""
-        return await self._straight.ask(prompt, asker)
-
-    async def stream(self, ask: Ask[Any], write: Write) -> Summary:
+    async def stream(self, call: GenerationCall[Any], write: Write) -> Summary:
         """Write an answer's events, no faster than they are taken."""
-        hit = self._recent.find(ask)
+        hit = self._hits.find(call)
         if hit is not None:
-            outcome = self._hit_again(ask, hit)
+            outcome = self._hit_again(call, hit)
             for event in hit.events_with(outcome):
                 await write(event)
             return hit.summary(outcome)
-        summary = await self._shared(ask, ask.request.resume_after, write)
+        summary = await self._read(call, call.request.resume_after, write)
         if summary is None:
-            summary = await self._straight.stream(ask, write)
-            self._count(ask, summary.response_cache.status)
+            summary = await self._direct.stream(call, write)
+            self._count(call, summary.response_cache.status)
         return summary
 
-    async def complete(self, ask: Ask[Any]) -> tuple[Any, Summary]:
-        """Return a whole answer."""
-        hit = self._recent.find(ask)
+    async def complete(self, call: GenerationCall[Any]) -> tuple[Any, Summary]:
+        """Return a whole answer and the outcome."""
+        hit = self._hits.find(call)
         if hit is not None:
-            outcome = self._hit_again(ask, hit)
+            outcome = self._hit_again(call, hit)
             return hit.whole_with(outcome), hit.summary(outcome)
         events: list[Any] = []
 
-        async def take(event: Any) -> None:
-            events.append(ask.translator.parse(event) if isinstance(event, bytes) else event)
+        async def collect(event: Any) -> None:
+            events.append(call.translator.parse(event) if isinstance(event, bytes) else event)
 
-        # A whole answer is read from its beginning, whatever a stream before had of it.
-        summary = await self._shared(ask, 0, take)
+        # A whole answer is read from its beginning, whatever an earlier stream had of it.
+        summary = await self._read(call, 0, collect)
         if summary is not None:
-            return ask.translator.fold(events), summary
-        whole, summary = await self._straight.complete(ask)
-        self._count(ask, summary.response_cache.status)
+            return call.translator.fold(events), summary
+        whole, summary = await self._direct.complete(call)
+        self._count(call, summary.response_cache.status)
         return whole, summary
 
-    async def _shared(self, ask: Ask[Any], after: int, write: Write) -> Summary | None:
-        """Write the events of a call's generation; None where it is to be answered straight."""
-        request = ask.request
-        if not (request.idempotency_key or request.response_cache.enabled):
-            return None
-        prompt = ask.translator.prompt(request, self._limits, stream=True)
-        mark = self._recent.mark()
-        await self._answers.check(prompt, ask.asker)
+    async def _read(self, call: GenerationCall[Any], after: int, write: Write) -> Summary | None:
+        """Write the events of a call's generation; None where the call needs no journal."""
+        request = call.request
+        prompt = call.translator.prompt(request, self._limits, stream=True)
+        mark = self._hits.mark()
+        await self._answers.check(prompt, call.ctx)
         async for _ in backoff():
             try:
-                named, use = await self._cache_use(ask, prompt)
+                context, use = await self._cache_use(call, prompt)
                 if use is None and not request.idempotency_key:
                     return None
-                attached = await self._attachments.attach(ask, prompt, use, _bypassed(ask))
+                attached = await self._manager.attach(call, prompt, use, _bypassed(call))
             except BridgeError as error:
                 if error.reason not in NO_STORE_NOW or request.resume_after:
                     raise
@@ -149,94 +142,100 @@ class JournaledGenerations:
             journal = attached.journal() if attached else None
             if attached is None or journal is None:
                 continue
-            call = _Call(ask, prompt, attached, use)
+            reading = _JournalCall(call, prompt, attached, use)
             try:
                 with journal.reading(after) as reader:
-                    summary = await call.read(reader, write)
+                    summary = await reading.read(reader, write)
             except BridgeError as error:
-                call.has_failed = True
+                reading.has_failed = True
                 if not _may_try_again(error, journal, attached):
                     raise
             else:
-                self._remember(call, named, journal, mark)
+                self._remember(reading, context, journal, mark)
                 return summary
             finally:
-                self._note(call, named)
+                self._record(reading, context)
         raise AssertionError("backoff never ends")
 
-    def _hit_again(self, ask: Ask[Any], hit: Hit[Any]) -> pb.ResponseCacheOutcome:
-        """Return what the response cache does for a call that asks what was hit a moment ago."""
-        self._count(ask, pb.RESPONSE_CACHE_STATUS_HIT, hit.usage)
+    def _hit_again(self, call: GenerationCall[Any], hit: Hit[Any]) -> pb.ResponseCacheOutcome:
+        """Count a recent hit and return what the response cache did."""
+        self._count(call, pb.RESPONSE_CACHE_STATUS_HIT, hit.usage)
         return hit.outcome()
 
-    def _remember(self, call: "_Call", named: ResolvedContext, journal: Journal, mark: int) -> None:
-        """Remember a hit for a moment, if all that it was made of is known and can be watched."""
-        attached, use = call.attached, call.use
+    def _remember(
+        self, reading: "_JournalCall", context: ResolvedContext, journal: Journal, mark: int
+    ) -> None:
+        """Keep a hit in the near cache, if everything that it depends on can be tracked."""
+        attached, use, call = reading.attached, reading.use, reading.call
         is_hit = attached.status == pb.RESPONSE_CACHE_STATUS_HIT and journal.is_complete
-        if not is_hit or use is None or call.ask.request.idempotency_key:
+        if not is_hit or use is None or call.request.idempotency_key:
             return
-        owners = self._answers.keys(call.prompt)
+        owners = self._answers.keys(reading.prompt)
         if owners is not None:
-            keys = (*owners, *named.keys, *attached.keys)
-            self._recent.keep(call.ask, use, attached.age, journal.since(0), (mark, keys))
+            keys = (*owners, *context.keys, *attached.keys)
+            self._hits.keep(call, use, attached.age, journal.since(0), (mark, keys))
 
     async def _cache_use(
-        self, ask: Ask[Any], prompt: Prompt
+        self, call: GenerationCall[Any], prompt: Prompt
     ) -> tuple[ResolvedContext, CacheUse | None]:
         """Return the context of a call, and how the call uses the response cache."""
-        if not ask.request.response_cache.enabled:
+        if not call.request.response_cache.enabled:
             return NO_CONTEXT, None
-        named = await self._contexts.of(prompt.context_id, ask.asker, native=prompt.is_native)
-        if named.is_session:
-            return named, None
-        return named, await cache_use(ask, named.content, self._upstream)
+        context = await self._contexts.of(prompt.context_id, call.ctx, native=prompt.is_native)
+        if context.is_session:
+            return context, None
+        if context.record is not None:
+            use_model(prompt, context.record)
+        return context, await cache_use(call, prompt.model, context.content, self._upstream)
 
-    def _note(self, call: "_Call", named: ResolvedContext) -> None:
-        """Count what the response cache did, and that the context was used."""
-        if call.attached.is_resumed or call.has_failed:
+    def _record(self, reading: "_JournalCall", context: ResolvedContext) -> None:
+        """Count what the response cache did, and record that the context was used."""
+        if reading.attached.is_resumed or reading.has_failed:
             return
-        self._count(call.ask, call.outcome().status, call.saved)
-        if call.attached.status in SHARED:
-            self._tasks.begin(self._contexts.used(named, call.ask.asker))
+        self._count(reading.call, reading.outcome().status, reading.saved)
+        if reading.attached.status in SHARED:
+            self._tasks.begin(self._contexts.used(context, reading.call.ctx))
 
-    def _count(self, ask: Ask[Any], status: Status, saved: pb.Usage | None = None) -> None:
-        self._tallies.count(ask.asker.caller.tenant, status, saved or pb.Usage())
+    def _count(
+        self, call: GenerationCall[Any], status: Status, saved: pb.Usage | None = None
+    ) -> None:
+        self._counters.count(call.ctx.caller.tenant, status, saved or pb.Usage())
 
 
-class _Call:
-    """One call that reads a generation.
+class _JournalCall:
+    """A call that reads a generation's journal.
 
     Args:
-        ask: The call.
-        prompt: What it asks upstream.
+        call: The call.
+        prompt: Its prompt.
         attached: Its generation.
         use: How it uses the response cache; None for not at all.
     """
 
     def __init__(
-        self, ask: Ask[Any], prompt: Prompt, attached: Attachment, use: CacheUse | None
+        self, call: GenerationCall[Any], prompt: Prompt, attached: Attachment, use: CacheUse | None
     ) -> None:
-        self.ask = ask
+        self.call = call
+        self.prompt = prompt
         self.attached = attached
+        self.use = use
         self.saved = pb.Usage()
-        """What the call did not pay for."""
+        """The tokens that the call did not pay for."""
         self.has_failed = False
         """The generation failed the call; leaving early is no failure."""
-        self.prompt = prompt
-        self.use = use
 
     async def read(self, reader: Reader, write: Write) -> Summary:
-        """Write the events that a reader gets, those that differ from reader to reader as told."""
+        """Write the events that a reader gets, the first and the last on the call's own terms."""
         async for entries in reader:
             for sequence, event, is_last in entries:
                 if is_last:
                     return await self._finish(event, write)
                 await write(self._begin(event) if sequence == 1 else event)
-        # The reader had it all: nothing is left to tell.
+        # The caller has all events already.
         return self._summary(pb.Usage(), pb.ContextOutcome())
 
     def outcome(self) -> pb.ResponseCacheOutcome:
-        """Return what the response cache did, by what is known now."""
+        """Return what the response cache did, as far as is known now."""
         status = self.attached.status
         if status in MADE and not self.attached.is_stored():
             status = pb.RESPONSE_CACHE_STATUS_BYPASSED
@@ -248,28 +247,28 @@ class _Call:
         return outcome
 
     def _begin(self, event: bytes) -> Any:
-        first = self.ask.translator.parse(event)
-        self.ask.translator.tell(first, self._told())
+        first = self.call.translator.parse(event)
+        self.call.translator.apply(self._terms(), first)
         return first
 
     async def _finish(self, event: bytes, write: Write) -> Summary:
-        translator = self.ask.translator
+        translator = self.call.translator
         last = translator.parse(event)
         usage = pb.Usage()
         usage.CopyFrom(translator.usage(last))
-        told = self._told()
-        translator.tell(last, told)
+        terms = self._terms()
+        translator.apply(terms, last)
         await write(last)
-        if told.billed:
+        if terms.billed:
             return self._summary(usage, translator.context(last))
         self.saved = usage
         return self._summary(pb.Usage(), translator.context(last))
 
-    def _told(self) -> Told:
+    def _terms(self) -> ReaderTerms:
         is_billed = self.attached.status not in SHARED
         own = pb.ContextOutcome(id=self.prompt.context_id)
-        return Told(
-            resumable=bool(self.ask.request.idempotency_key) and self.attached.is_stored(),
+        return ReaderTerms(
+            resumable=bool(self.call.request.idempotency_key) and self.attached.is_stored(),
             response_cache=self.outcome(),
             billed=is_billed,
             context=None if is_billed else own,
@@ -279,9 +278,9 @@ class _Call:
         return Summary(usage, context, self.outcome(), self.attached.is_resumed)
 
 
-def _bypassed(ask: Ask[Any]) -> Status:
-    """Return what is told of the response cache where it is not used."""
-    return bypassed_cache(ask.request).status
+def _bypassed(call: GenerationCall[Any]) -> Status:
+    """Return the status of the response cache where it is not used."""
+    return bypassed_cache(call.request).status
 
 
 def _may_try_again(error: BridgeError, journal: Journal, attached: Attachment) -> bool:
@@ -292,6 +291,6 @@ def _may_try_again(error: BridgeError, journal: Journal, attached: Attachment) -
     if attached.is_mine or journal.error is None or journal.last:
         return False
     if error.reason == pb.ERROR_REASON_GENERATION_ABANDONED:
-        # Under a request id, somebody may have had events that were never saved.
+        # Under an idempotency key, a caller may have had events that were never saved.
         return not attached.is_resumed
     return error.reason not in REFUSALS

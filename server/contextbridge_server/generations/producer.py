@@ -6,7 +6,7 @@ the last event waits for it, since it says that the answer is kept.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,13 +16,13 @@ import structlog
 from contextbridge import v1 as pb
 
 from ..contexts.answers import Answers
-from ..contexts.asker import Asker
 from ..errors import BridgeError
 from ..store.backoff import BRIEFLY, retry_with_backoff
 from ..telemetry import names
 from ..telemetry.faults import log_fault
 from ..translate.prompt import Prompt
-from .generation import Ask
+from .call import GenerationCall
+from .direct import produce
 from .journal import Journal
 from .response_cache import CacheUse
 from .retention_index import RetentionIndex
@@ -56,7 +56,7 @@ class Producer:
 
     Args:
         id_: The generation, which was begun in the store.
-        ask: The call that began it.
+        call: The call that began it.
         prompt: What it asks upstream.
         cache: How the call uses the response cache; None for not at all.
         answers: Where answers come from.
@@ -68,30 +68,31 @@ class Producer:
     def __init__(
         self,
         id_: GenerationId,
-        ask: Ask[Any],
+        call: GenerationCall[Any],
         prompt: Prompt,
         cache: CacheUse | None,
         *,
         answers: Answers,
         stored: StoredJournals,
-        kept: RetentionIndex,
+        retention: RetentionIndex,
         terms: Terms,
     ) -> None:
         self.id = id_
         self.journal = Journal(terms.max_bytes)
-        self.is_named = bool(ask.request.idempotency_key)
+        self.is_named = bool(call.request.idempotency_key)
         """A request id names it, so that it is kept for a while when nobody reads it."""
         self.is_stored = True
         """The store has it all, or will: it can be resumed, and kept."""
         self.is_over = False
         """It ends, or has ended, since nobody read it; who comes now needs another."""
-        self._ask = ask
-        self._asker = Asker(ask.asker.caller, ask.asker.patient)
+        # The answer serves other calls too.
+        self._ctx = call.ctx.without_deadline()
+        self._call = replace(call, ctx=self._ctx)
         self._prompt = prompt
         self._cache = cache
         self._answers = answers
         self._stored = stored
-        self._kept = kept
+        self._retention = retention
         self._terms = terms
         self._unsaved = asyncio.Event()
         self._is_ending = False
@@ -119,24 +120,19 @@ class Producer:
         except BridgeError as error:
             await self._fail(self._redacted(error))
         except Exception as error:  # noqa: BLE001 - readers must be told of a fault too
-            log_fault(error, self._asker.terms.request_id, self._ask.translator.name)
+            log_fault(error, self._ctx.request_id, self._call.translator.name)
             message = "The server failed within itself."
             await self._fail(BridgeError(pb.ERROR_REASON_INTERNAL, message))
 
     async def _answer(self) -> None:
-        request = self._ask.request
-        decoder = self._ask.translator.decoder(request, len(self._prompt.first.body))
-        async with self._answers.stream(self._prompt, self._asker) as answer:
-            try:
-                async for batch in answer.value:
-                    self._take(decoder.decode(batch))
-                    await self.journal.room()
-            except BridgeError:
-                self._take(decoder.abandon())
-                raise
-            last = [event.SerializeToString() for event in decoder.finish(answer.outcome)]
-            await answer.conclude(decoder.usage)
-        await self._complete(last, worth_keeping=decoder.is_worth_keeping)
+        async def emit(events: Iterator[Any]) -> None:
+            self._take(events)
+            await self.journal.room()
+
+        async with AsyncExitStack() as stack:
+            produced = await produce(self._call, self._prompt, self._answers, stack, emit)
+            last = [event.SerializeToString() for event in produced.last]
+        await self._complete(last, worth_keeping=produced.decoder.is_worth_keeping)
 
     def _take(self, events: Iterator[Any]) -> None:
         """Add events to the journal, those before a failure too."""
@@ -185,7 +181,7 @@ class Producer:
             # Listed first: what can be found can be deleted.
             tags = self._cache.tags if self._cache else ()
             is_listed = await retry_with_backoff(
-                lambda: self._kept.add(self.id, ending, tags), *patience
+                lambda: self._retention.add(self.id, ending, tags), *patience
             )
             if not is_listed:
                 ending = replace(ending, cached_for=None)
@@ -194,7 +190,7 @@ class Producer:
         )
         self.is_stored = done
         if unserved or not done:
-            await self._kept.forget(replace(self.id, id=unserved or self.id.id))
+            await self._retention.forget(replace(self.id, id=unserved or self.id.id))
 
     # Saving it.
 
@@ -214,7 +210,7 @@ class Producer:
         except BridgeError:
             pass
         except Exception as error:  # noqa: BLE001 - the answer itself goes on
-            log_fault(error, self._asker.terms.request_id, self._ask.translator.name)
+            log_fault(error, self._ctx.request_id, self._call.translator.name)
         # Once it ends it is kept as a whole, and whether that is done counts.
         if not self._is_ending:
             await self._give_up()
@@ -234,8 +230,8 @@ class Producer:
         self.is_stored = False
         log.warning(
             names.GENERATION_ABANDONED,
-            request_id=self._asker.terms.request_id,
-            **{names.TENANT: self.id.home.tenant},
+            request_id=self._ctx.request_id,
+            **{names.TENANT: self.id.lookup_key.tenant},
             events=self.journal.last,
         )
 
@@ -256,8 +252,8 @@ class Producer:
             if loop.time() - unread_since >= grace and await self._end_unread(named=named):
                 log.info(
                     names.GENERATION_UNREAD,
-                    request_id=self._asker.terms.request_id,
-                    **{names.TENANT: self.id.home.tenant},
+                    request_id=self._ctx.request_id,
+                    **{names.TENANT: self.id.lookup_key.tenant},
                     events=self.journal.last,
                 )
                 return
@@ -306,7 +302,7 @@ class Producer:
         return ending.cached_for is not None or (self.is_named and bool(ending.events))
 
     def _redacted(self, error: BridgeError) -> BridgeError:
-        for key in (self._terms.server_key, self._asker.terms.upstream_key):
+        for key in (self._terms.server_key, self._ctx.upstream_key):
             if key:
                 error.redact(key)
         return error

@@ -15,9 +15,9 @@ from typing import Any
 
 from contextbridge import v1 as pb
 
-from ..contexts.asker import Asker
+from ..request_context import RequestContext
 from ..translate.times import timedelta_of
-from .generation import Ask
+from .call import GenerationCall
 from .stored_journals import LookupKey
 
 VERSION = "contextbridge.response.v1"
@@ -47,36 +47,37 @@ class CacheUse:
     refresh: bool
     tags: tuple[str, ...]
 
-    def home(self, tenant: str) -> LookupKey:
+    def lookup_key(self, tenant: str) -> LookupKey:
         """Return where its generation is found."""
-        return cache_home(tenant, self.key)
+        return cache_lookup_key(tenant, self.key)
 
 
-def cache_home(tenant: str, key: str) -> LookupKey:
+def cache_lookup_key(tenant: str, key: str) -> LookupKey:
     """Return where a key's generation is found."""
     return LookupKey(tenant, f"cache/{key}")
 
 
-def idempotency_home(asker: Asker, idempotency_key: str) -> LookupKey:
+def idempotency_lookup_key(ctx: RequestContext, idempotency_key: str) -> LookupKey:
     """Return where the generation of an idempotency key is found; callers' own accounts are apart."""
-    return LookupKey(asker.caller.tenant, f"request/{asker.account}/{idempotency_key}")
+    return LookupKey(ctx.caller.tenant, f"request/{ctx.account}/{idempotency_key}")
 
 
-async def cache_use(ask: Ask[Any], content: str, upstream: str) -> CacheUse:
+async def cache_use(call: GenerationCall[Any], model: str, content: str, upstream: str) -> CacheUse:
     """Return how a call uses the cache.
 
     Args:
-        ask: The call, which asks for the cache.
+        call: The call, which asks for the cache.
+        model: The model of the call, the context's where the request leaves it out.
         content: What tells the content of its context from others.
         upstream: Tells the upstream that is asked from others.
     """
-    request = ask.request
+    request = call.request
     policy = request.response_cache
     if request_bytes(request) < LARGE_BYTES:
-        key = response_key(ask, content, upstream)
+        key = response_key(call, model, content, upstream)
     else:
-        key = await asyncio.to_thread(response_key, ask, content, upstream)
-    context_id = getattr(request, ask.translator.context_field)
+        key = await asyncio.to_thread(response_key, call, model, content, upstream)
+    context_id = getattr(request, call.translator.context_field)
     return CacheUse(
         key=key,
         ttl=timedelta_of(policy.ttl) if policy.HasField("ttl") else DEFAULT_TTL,
@@ -85,28 +86,29 @@ async def cache_use(ask: Ask[Any], content: str, upstream: str) -> CacheUse:
     )
 
 
-def response_key(ask: Ask[Any], content: str, upstream: str) -> str:
+def response_key(call: GenerationCall[Any], model: str, content: str, upstream: str) -> str:
     """Return the key of a call's answer: 64 hexadecimal digits.
 
     Args:
-        ask: The call.
+        call: The call.
+        model: The model of the call, the context's where the request leaves it out.
         content: What tells the content of its context from others.
         upstream: Tells the upstream that is asked from others.
     """
-    request: Any = ask.request
+    request: Any = call.request
     policy = request.response_cache
     by_model = policy.by_model if policy.HasField("by_model") else True
     customer = f"={request.customer.identifier}" if policy.by_customer else ""
-    model = f"={request.model.removeprefix(MODEL_PREFIX)}" if by_model else ""
+    model = f"={model.removeprefix(MODEL_PREFIX)}" if by_model else ""
     rest = _without(request, "model", "customer", "response_cache")
-    rest.ClearField(ask.translator.context_field)
-    scope = (ask.asker.caller.tenant, ask.asker.account, upstream)
-    return _hash(VERSION, *scope, ask.translator.name, content, customer, model, rest)
+    rest.ClearField(call.translator.context_field)
+    scope = (call.ctx.caller.tenant, call.ctx.account, upstream)
+    return _hash(VERSION, *scope, call.translator.name, content, customer, model, rest)
 
 
-def request_digest(ask: Ask[Any]) -> str:
+def request_digest(call: GenerationCall[Any]) -> str:
     """Return what tells one request from another under the same idempotency key."""
-    return _hash(DIGEST_VERSION, ask.translator.name, _without(ask.request))
+    return _hash(DIGEST_VERSION, call.translator.name, _without(call.request))
 
 
 def context_tag(content: str) -> str:

@@ -113,20 +113,20 @@ class RetentionIndex:
         life = ending.cached_for or self._stored.retention
         evicted = await self._store.run(
             ADD,
-            _keys(id_.home.tenant, name),
-            *(_tag_key(id_.home.tenant, ""), _member(id_), sum(map(len, ending.events))),
+            _keys(id_.lookup_key.tenant, name),
+            *(_tag_key(id_.lookup_key.tenant, ""), _member(id_), sum(map(len, ending.events))),
             *(round(life.total_seconds() * 1000), self._bounds.count, self._bounds.bytes),
             *tags,
         )
         own = _member(id_).encode()
         for member in evicted:
             if member != own:
-                await self._stored.drop(_id_of(id_.home.tenant, member))
+                await self._stored.drop(_id_of(id_.lookup_key.tenant, member))
         return own not in evicted
 
     async def forget(self, id_: GenerationId) -> None:
         """Take a generation out of the list of what is cached."""
-        await self._forget(id_.home.tenant, [_member(id_)])
+        await self._forget(id_.lookup_key.tenant, [_member(id_)])
 
     async def delete(self, tenant: str, tag: str | None) -> int:
         """Delete what is cached and has a tag, or all of it; return how many there were."""
@@ -159,9 +159,9 @@ def _tag_key(tenant: str, tag: str) -> str:
 
 
 def _member(id_: GenerationId) -> str:
-    return f"{id_.id} {id_.home.name}"
+    return f"{id_.id} {id_.lookup_key.name}"
 
 
 def _id_of(tenant: str, member: bytes) -> GenerationId:
-    id_, _, home = member.decode().partition(" ")
-    return GenerationId(LookupKey(tenant, home), id_)
+    id_, _, lookup_key = member.decode().partition(" ")
+    return GenerationId(LookupKey(tenant, lookup_key), id_)

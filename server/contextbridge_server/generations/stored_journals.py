@@ -1,13 +1,13 @@
 """Journals in the store, where every replica finds them.
 
-A generation has a home, which finds it: a key of the response cache, or a request id. In one slot
-with the home are, of each of its generations, by its id: `state`, a hash of what became of it;
+A generation has a lookup_key, which finds it: a key of the response cache, or a request id. In one slot
+with the lookup_key are, of each of its generations, by its id: `state`, a hash of what became of it;
 `events`, a stream of batches of events, sealed, each under the sequence of its last event; and once
 it has ended, instead of `events`, `whole`: all events, sealed as one. `alive` lapses when the
 process that makes the generation has died, `readers` are the other processes that read it.
-A home has a `current` generation, and a `next` one where what is complete is to be replaced; the
-home of a request id has a `pointer` to the generation that the id names, which may be at another
-home.
+A lookup_key has a `current` generation, and a `next` one where what is complete is to be replaced; the
+lookup_key of a request id has a `pointer` to the generation that the id names, which may be at another
+lookup_key.
 """
 
 import secrets
@@ -78,23 +78,23 @@ class GenerationId:
     """One generation.
 
     Attributes:
-        home: Where it is found.
-        id: Tells it from others of its home.
+        lookup_key: Where it is found.
+        id: Tells it from others of its lookup_key.
     """
 
-    home: LookupKey
+    lookup_key: LookupKey
     id: str
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Where in the store what has ended of it stands, and what finds it."""
-        prefix = f"{self.home.prefix}{self.id}"
-        return (*places_of(self.home), f"{prefix}:state", f"{prefix}:whole")
+        prefix = f"{self.lookup_key.prefix}{self.id}"
+        return (*places_of(self.lookup_key), f"{prefix}:state", f"{prefix}:whole")
 
     @property
     def events_label(self) -> str:
         """What its events are sealed under."""
-        return f"{self.home.prefix}{self.id}:events"
+        return f"{self.lookup_key.prefix}{self.id}:events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,79 +191,81 @@ class StoredJournals:
         """Tells this process from others."""
 
     async def find(
-        self, home: LookupKey, *, max_age: timedelta, named: bool
+        self, lookup_key: LookupKey, *, max_age: timedelta, named: bool
     ) -> JournalState | None:
-        """Return a home's generation, complete or running.
+        """Return a lookup_key's generation, complete or running.
 
         Args:
-            home: A key of the response cache.
+            lookup_key: A key of the response cache.
             max_age: One that was completed longer ago is not returned.
             named: A request id will name it.
         """
-        keys = places_of(home)
+        keys = places_of(lookup_key)
         named_life = self._named_life(named=named)
-        reply = await self._store.watched.run(
-            FIND, keys, home.prefix, self.process, "", _ms(max_age), named_life
+        reply = await self._store.tracked.run(
+            FIND, keys, lookup_key.prefix, self.process, "", _ms(max_age), named_life
         )
-        return _found(home, reply) if reply else None
+        return _found(lookup_key, reply) if reply else None
 
     async def find_or_begin(
-        self, home: LookupKey, *, max_age: timedelta, refresh: bool, named: bool
+        self, lookup_key: LookupKey, *, max_age: timedelta, refresh: bool, named: bool
     ) -> JournalState | GenerationId:
-        """Return a home's generation, complete or running; or begin one and return its id.
+        """Return a lookup_key's generation, complete or running; or begin one and return its id.
 
         Args:
-            home: A key of the response cache.
+            lookup_key: A key of the response cache.
             max_age: One that was completed longer ago is not returned.
             refresh: None is returned, whatever is there.
             named: A request id will name it.
         """
-        new = GenerationId(home, secrets.token_hex(8))
+        new = GenerationId(lookup_key, secrets.token_hex(8))
         reply = await self._run(
             FIND_OR_BEGIN,
             new,
             *(_ms(max_age), self._named_life(named=named)),
             *(_ms(ALIVE), _ms(self._life), int(refresh)),
         )
-        return new if len(reply) == 1 else _found(home, reply)
+        return new if len(reply) == 1 else _found(lookup_key, reply)
 
-    async def start(self, home: LookupKey, digest: str, outcome: str) -> GenerationId | Pointer:
+    async def start(
+        self, lookup_key: LookupKey, digest: str, outcome: str
+    ) -> GenerationId | Pointer:
         """Begin the generation of a request id; or return what the id names already."""
-        new = GenerationId(home, secrets.token_hex(8))
-        pointer = await self._point(home, new, digest, outcome, _ms(ALIVE))
+        new = GenerationId(lookup_key, secrets.token_hex(8))
+        pointer = await self._point(lookup_key, new, digest, outcome, _ms(ALIVE))
         return pointer or new
 
     async def point(
-        self, home: LookupKey, digest: str, id_: GenerationId, outcome: str
+        self, lookup_key: LookupKey, digest: str, id_: GenerationId, outcome: str
     ) -> Pointer | None:
         """Let a request id name a generation; or return what the id names already."""
-        return await self._point(home, id_, digest, outcome, "")
+        return await self._point(lookup_key, id_, digest, outcome, "")
 
     async def _point(
-        self, home: LookupKey, id_: GenerationId, digest: str, outcome: str, alive: int | str
+        self, lookup_key: LookupKey, id_: GenerationId, digest: str, outcome: str, alive: int | str
     ) -> Pointer | None:
         reply = await self._store.run(
             START,
-            (*places_of(home), f"{home.prefix}pointer"),
-            *(home.prefix, self.process, id_.id, alive, _ms(self._life)),
-            *(_ms(self.retention + LONGEST), digest, id_.home.name, outcome),
+            (*places_of(lookup_key), f"{lookup_key.prefix}pointer"),
+            *(lookup_key.prefix, self.process, id_.id, alive, _ms(self._life)),
+            *(_ms(self.retention + LONGEST), digest, id_.lookup_key.name, outcome),
         )
-        return _pointer(home.tenant, reply)
+        return _pointer(lookup_key.tenant, reply)
 
-    async def pointer(self, home: LookupKey) -> Pointer | None:
+    async def pointer(self, lookup_key: LookupKey) -> Pointer | None:
         """Return what a request id names."""
-        fields = ("digest", "home", "id", "outcome")
-        reply = await self._store.execute("HMGET", f"{home.prefix}pointer", *fields)
-        return _pointer(home.tenant, reply)
+        fields = ("digest", "lookup_key", "id", "outcome")
+        reply = await self._store.execute("HMGET", f"{lookup_key.prefix}pointer", *fields)
+        return _pointer(lookup_key.tenant, reply)
 
-    async def forget(self, home: LookupKey, id_: GenerationId) -> None:
+    async def forget(self, lookup_key: LookupKey, id_: GenerationId) -> None:
         """Let a request id name nothing, if it still names this generation."""
-        await self._store.run(FORGET_POINTER, (f"{home.prefix}pointer",), id_.id)
+        await self._store.run(FORGET_POINTER, (f"{lookup_key.prefix}pointer",), id_.id)
 
     async def open(self, id_: GenerationId) -> JournalState | None:
         """Return a generation that a request id names, or None where it is gone."""
         reply = await self._run(OPEN, id_, _ms(self.retention))
-        return _found(id_.home, reply) if reply else None
+        return _found(id_.lookup_key, reply) if reply else None
 
     async def failure(self, found: JournalState) -> BridgeError | None:
         """Return what readers of a generation are told that has failed.
@@ -362,16 +364,16 @@ class StoredJournals:
                 # The store has lost what is between; what comes after it is worth nothing.
                 break
             events += batch[known + 1 - first :]
-        return _found(id_.home, described), events
+        return _found(id_.lookup_key, described), events
 
     async def leave(self, id_: GenerationId, reader: str) -> None:
         """Tell that this process reads a generation no more."""
         await self._run(LEAVE, id_, reader)
 
-    async def current(self, home: LookupKey) -> GenerationId | None:
-        """Return the generation that a home has now."""
-        reply = await self._store.execute("GET", f"{home.prefix}current")
-        return GenerationId(home, reply.decode()) if reply else None
+    async def current(self, lookup_key: LookupKey) -> GenerationId | None:
+        """Return the generation that a lookup_key has now."""
+        reply = await self._store.execute("GET", f"{lookup_key.prefix}current")
+        return GenerationId(lookup_key, reply.decode()) if reply else None
 
     async def drop(self, id_: GenerationId) -> bool:
         """Delete a generation that has ended; tell whether anything of it was there."""
@@ -386,20 +388,20 @@ class StoredJournals:
         return _ms(self.retention) if named else ""
 
     async def _run(self, script: Script, id_: GenerationId, *arguments: Any) -> Any:
-        prefix = id_.home.prefix
-        keys = places_of(id_.home)
+        prefix = id_.lookup_key.prefix
+        keys = places_of(id_.lookup_key)
         return await self._store.run(script, keys, prefix, self.process, id_.id, *arguments)
 
 
-def places_of(home: LookupKey) -> tuple[str, str]:
-    """Return where in the store the ids of a home's generations stand."""
-    return f"{home.prefix}current", f"{home.prefix}next"
+def places_of(lookup_key: LookupKey) -> tuple[str, str]:
+    """Return where in the store the ids of a lookup_key's generations stand."""
+    return f"{lookup_key.prefix}current", f"{lookup_key.prefix}next"
 
 
-def _found(home: LookupKey, reply: Sequence[Any]) -> JournalState:
+def _found(lookup_key: LookupKey, reply: Sequence[Any]) -> JournalState:
     id_, status, owner, begun, ended, failure, saved, whole, now = reply
     return JournalState(
-        id=GenerationId(home, id_.decode()),
+        id=GenerationId(lookup_key, id_.decode()),
         status=status.decode(),
         owner=owner.decode(),
         begun_ms=int(begun),
@@ -414,8 +416,8 @@ def _found(home: LookupKey, reply: Sequence[Any]) -> JournalState:
 def _pointer(tenant: str, reply: Sequence[bytes | None] | None) -> Pointer | None:
     if not reply or reply[0] is None:
         return None
-    digest, home, id_, outcome = (part.decode() for part in reply if part is not None)
-    return Pointer(digest, GenerationId(LookupKey(tenant, home), id_), outcome)
+    digest, lookup_key, id_, outcome = (part.decode() for part in reply if part is not None)
+    return Pointer(digest, GenerationId(LookupKey(tenant, lookup_key), id_), outcome)
 
 
 def _ms(life: timedelta) -> int:

@@ -19,8 +19,8 @@ from contextbridge._version import __version__
 
 from ..app import serving
 from ..telemetry import logs, names
-from .allocator import keep_one_arena
 from .lifecycle import stopped_by_signals
+from .memory import keep_one_arena
 from .shared import WorkerConfig
 
 CUT = 1

@@ -4,10 +4,10 @@ from itertools import compress
 
 from contextbridge import v1 as pb
 
-from ..callers import Caller
 from ..contexts.owners import end_of
 from ..contexts.ownership import Ownership
 from ..contexts.upstream_names import named_cached_content
+from ..request_context import Caller
 from ..translate.cached_contents import (
     COLLECTION,
     MAX_PAGE_SIZE,
@@ -19,7 +19,7 @@ from ..translate.limits import Limits
 from ..translate.paths import list_request, resource_request
 from ..upstream.interface import Upstream, UpstreamRequest
 from ..upstream.json_object import fetch_object
-from .call import ServicerContext, current_call
+from .current import ServicerContext, current_request
 from .log_fields import log_model
 
 
@@ -43,8 +43,8 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         """Make a cached content."""
         log_model(request.cached_content.model)
         asked = create_cached_content_request(request, self._limits)
-        caller = current_call.get().caller
-        async with self._ownership.naming(caller, body=asked.body):
+        caller = current_request.get().caller
+        async with self._ownership.authorize(caller, body=asked.body):
             await self._ownership.require(caller)
             made = await self._cached_content(asked)
         await self._claim(caller, made)
@@ -56,7 +56,7 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
         """Return a cached content's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
         named = named_cached_content(request.name)
-        async with self._ownership.naming(current_call.get().caller, named):
+        async with self._ownership.authorize(current_request.get().caller, named):
             return pb.GetCachedContentResponse(cached_content=await self._cached_content(asked))
 
     async def ListCachedContents(
@@ -64,10 +64,10 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
     ) -> pb.ListCachedContentsResponse:
         """List cached contents' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        value = await fetch_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_request.get())
         listed = from_json(value, pb.ListCachedContentsResponse)
         names = [named_cached_content(each.name) for each in listed.cached_contents]
-        visible = await self._ownership.visible(current_call.get().caller, names)
+        visible = await self._ownership.visible(current_request.get().caller, names)
         return pb.ListCachedContentsResponse(
             cached_contents=compress(listed.cached_contents, visible),
             next_page_token=listed.next_page_token,
@@ -78,8 +78,11 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
     ) -> pb.UpdateCachedContentResponse:
         """Change when a cached content ends."""
         asked = update_cached_content_request(request)
-        caller, named = current_call.get().caller, named_cached_content(request.cached_content.name)
-        async with self._ownership.naming(caller, named):
+        caller, named = (
+            current_request.get().caller,
+            named_cached_content(request.cached_content.name),
+        )
+        async with self._ownership.authorize(caller, named):
             moved = await self._cached_content(asked)
         await self._ownership.renew(caller, named, end_of(moved, "expire_time"))
         return pb.UpdateCachedContentResponse(cached_content=moved)
@@ -89,20 +92,20 @@ class CachedContentServicer(pb.CachedContentServiceServicer):
     ) -> pb.DeleteCachedContentResponse:
         """Delete a cached content."""
         asked = resource_request("DELETE", request.name, COLLECTION)
-        caller, named = current_call.get().caller, named_cached_content(request.name)
-        async with self._ownership.naming(caller, named):
-            await self._upstream.send(asked, current_call.get().terms)
+        caller, named = current_request.get().caller, named_cached_content(request.name)
+        async with self._ownership.authorize(caller, named):
+            await self._upstream.send(asked, current_request.get())
         await self._ownership.forget(caller, named)
         return pb.DeleteCachedContentResponse()
 
     async def _cached_content(self, asked: UpstreamRequest) -> pb.CachedContent:
-        value = await fetch_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_request.get())
         return from_json(value, pb.CachedContent)
 
     async def _claim(self, caller: Caller, made: pb.CachedContent) -> None:
-        named, terms = named_cached_content(made.name), current_call.get().terms
+        named, ctx = named_cached_content(made.name), current_request.get()
 
         async def undo() -> None:
-            await self._upstream.send(resource_request("DELETE", made.name, COLLECTION), terms)
+            await self._upstream.send(resource_request("DELETE", made.name, COLLECTION), ctx)
 
         await self._ownership.claim(caller, named, end_of(made, "expire_time"), undo)

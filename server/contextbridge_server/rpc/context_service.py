@@ -3,9 +3,10 @@
 from contextbridge import v1 as pb
 
 from ..contexts.registry import Contexts
-from ..generations.generation import Ask, Generations
+from ..generations.call import GenerationCall
+from ..generations.generations import Generations
 from ..translate.chat_translator import ChatTranslator
-from .call import ServicerContext, current_call
+from .current import ServicerContext, current_request
 from .log_fields import log_model, log_summary, log_usage
 
 CHAT = ChatTranslator()
@@ -28,7 +29,7 @@ class ContextServicer(pb.ContextServiceServicer):
     ) -> pb.CreateContextResponse:
         """Make a context from messages."""
         log_model(request.model)
-        created = await self._contexts.create(request, current_call.get().asker)
+        created = await self._contexts.create(request, current_request.get())
         log_usage(created.usage)
         return created
 
@@ -36,27 +37,27 @@ class ContextServicer(pb.ContextServiceServicer):
         self, request: pb.GetContextRequest, context: ServicerContext
     ) -> pb.GetContextResponse:
         """Return a context."""
-        found = await self._contexts.get(request, current_call.get().asker)
+        found = await self._contexts.get(request, current_request.get())
         return pb.GetContextResponse(context=found)
 
     async def ListContexts(
         self, request: pb.ListContextsRequest, context: ServicerContext
     ) -> pb.ListContextsResponse:
         """List the caller's contexts."""
-        return await self._contexts.list(request, current_call.get().asker)
+        return await self._contexts.list(request, current_request.get())
 
     async def UpdateContext(
         self, request: pb.UpdateContextRequest, context: ServicerContext
     ) -> pb.UpdateContextResponse:
         """Change how long a context lives, or its name."""
-        changed = await self._contexts.update(request, current_call.get().asker)
+        changed = await self._contexts.update(request, current_request.get())
         return pb.UpdateContextResponse(context=changed)
 
     async def DeleteContext(
         self, request: pb.DeleteContextRequest, context: ServicerContext
     ) -> pb.DeleteContextResponse:
         """Delete a context and what was stored of it."""
-        await self._contexts.delete(request, current_call.get().asker)
+        await self._contexts.delete(request, current_request.get())
         return pb.DeleteContextResponse()
 
     # The generated types know no coroutine that writes; async generators leak (grpc#42295).
@@ -65,16 +66,16 @@ class ContextServicer(pb.ContextServiceServicer):
     ) -> None:
         """Stream an answer that continues from a context."""
         log_model(request.model)
-        ask = Ask(request, CHAT, current_call.get().asker)
-        log_summary(await self._generations.stream(ask, context.write))
+        call = GenerationCall(request, CHAT, current_request.get())
+        log_summary(await self._generations.stream(call, context.write))
 
     async def CompleteChatWithContext(
         self, request: pb.ChatWithContextRequest, context: ServicerContext
     ) -> pb.CompleteChatWithContextResponse:
         """Return a whole answer that continues from a context."""
         log_model(request.model)
-        ask = Ask(request, CHAT, current_call.get().asker)
+        call = GenerationCall(request, CHAT, current_request.get())
         answer: pb.CompleteChatWithContextResponse
-        answer, summary = await self._generations.complete(ask)
+        answer, summary = await self._generations.complete(call)
         log_summary(summary)
         return answer

@@ -5,16 +5,16 @@ from itertools import compress
 
 from contextbridge import v1 as pb
 
-from ..callers import Caller
 from ..contexts.owners import end_of
 from ..contexts.ownership import Ownership
 from ..contexts.upstream_names import named_file
+from ..request_context import Caller
 from ..translate.files import COLLECTION, MAX_PAGE_SIZE
 from ..translate.gemini_json import from_json
 from ..translate.paths import list_request, resource_request
 from ..upstream.interface import Upstream
 from ..upstream.json_object import fetch_object
-from .call import ServicerContext, current_call
+from .current import ServicerContext, current_request
 from .uploads import Uploads
 
 
@@ -36,9 +36,9 @@ class FileServicer(pb.FileServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: ServicerContext
     ) -> pb.UploadFileResponse:
         """Upload a file."""
-        caller, terms = current_call.get().caller, current_call.get().terms
+        caller, ctx = current_request.get().caller, current_request.get()
         await self._ownership.require(caller)
-        file = await self._uploads.upload(request_iterator, terms)
+        file = await self._uploads.upload(request_iterator, ctx)
         await self._claim(caller, file)
         return pb.UploadFileResponse(file=file)
 
@@ -47,8 +47,10 @@ class FileServicer(pb.FileServiceServicer):
     ) -> pb.GetFileResponse:
         """Return a file's metadata."""
         asked = resource_request("GET", request.name, COLLECTION)
-        async with self._ownership.naming(current_call.get().caller, named_file(request.name)):
-            value = await fetch_object(self._upstream, asked, current_call.get().terms)
+        async with self._ownership.authorize(
+            current_request.get().caller, named_file(request.name)
+        ):
+            value = await fetch_object(self._upstream, asked, current_request.get())
         return pb.GetFileResponse(file=from_json(value, pb.File))
 
     async def ListFiles(
@@ -56,10 +58,10 @@ class FileServicer(pb.FileServiceServicer):
     ) -> pb.ListFilesResponse:
         """List files' metadata."""
         asked = list_request(COLLECTION, request.page_size, request.page_token, MAX_PAGE_SIZE)
-        value = await fetch_object(self._upstream, asked, current_call.get().terms)
+        value = await fetch_object(self._upstream, asked, current_request.get())
         listed = from_json(value, pb.ListFilesResponse)
         names = [named_file(each.name) for each in listed.files]
-        visible = await self._ownership.visible(current_call.get().caller, names)
+        visible = await self._ownership.visible(current_request.get().caller, names)
         return pb.ListFilesResponse(
             files=compress(listed.files, visible), next_page_token=listed.next_page_token
         )
@@ -69,16 +71,16 @@ class FileServicer(pb.FileServiceServicer):
     ) -> pb.DeleteFileResponse:
         """Delete a file."""
         asked = resource_request("DELETE", request.name, COLLECTION)
-        caller, named = current_call.get().caller, named_file(request.name)
-        async with self._ownership.naming(caller, named):
-            await self._upstream.send(asked, current_call.get().terms)
+        caller, named = current_request.get().caller, named_file(request.name)
+        async with self._ownership.authorize(caller, named):
+            await self._upstream.send(asked, current_request.get())
         await self._ownership.forget(caller, named)
         return pb.DeleteFileResponse()
 
     async def _claim(self, caller: Caller, file: pb.File) -> None:
-        named, terms = named_file(file.name), current_call.get().terms
+        named, ctx = named_file(file.name), current_request.get()
 
         async def undo() -> None:
-            await self._upstream.send(resource_request("DELETE", file.name, COLLECTION), terms)
+            await self._upstream.send(resource_request("DELETE", file.name, COLLECTION), ctx)
 
         await self._ownership.claim(caller, named, end_of(file, "expiration_time"), undo)

@@ -2,12 +2,13 @@
 
 from contextbridge import v1 as pb
 
-from ..generations.generation import Ask, Generations
+from ..generations.call import GenerationCall
+from ..generations.generations import Generations
 from ..translate.gemini_json import from_json
 from ..translate.gemini_request import count_tokens_prompt
 from ..translate.gemini_translator import GeminiTranslator
 from ..translate.limits import Limits
-from .call import ServicerContext, current_call
+from .current import ServicerContext, current_request
 from .log_fields import log_model, log_summary
 
 GENERATE = GeminiTranslator()
@@ -30,9 +31,9 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> pb.GenerateContentResponse:
         """Return a whole answer."""
         log_model(request.model)
-        ask = Ask(request, GENERATE, current_call.get().asker)
+        call = GenerationCall(request, GENERATE, current_request.get())
         answer: pb.GenerateContentResponse
-        answer, summary = await self._generations.complete(ask)
+        answer, summary = await self._generations.complete(call)
         log_summary(summary)
         return answer
 
@@ -42,8 +43,8 @@ class GeminiServicer(pb.GeminiServiceServicer):
     ) -> None:
         """Stream an answer."""
         log_model(request.model)
-        ask = Ask(request, GENERATE, current_call.get().asker)
-        log_summary(await self._generations.stream(ask, context.write))
+        call = GenerationCall(request, GENERATE, current_request.get())
+        log_summary(await self._generations.stream(call, context.write))
 
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: ServicerContext
@@ -51,5 +52,5 @@ class GeminiServicer(pb.GeminiServiceServicer):
         """Count a prompt's tokens."""
         log_model(request.model)
         prompt = count_tokens_prompt(request, self._limits)
-        value = await self._generations.ask(prompt, current_call.get().asker)
+        value = await self._generations.fetch(prompt, current_request.get())
         return from_json(value, pb.CountTokensResponse)

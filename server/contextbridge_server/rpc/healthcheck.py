@@ -13,7 +13,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Ask, print the status, return the exit code."""
+    """GenerationCall, print the status, return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""The layers around every call, the outermost first, unary and streaming alike."""
+"""The interceptors around every call, unary and streaming alike."""
 
 import asyncio
 import hashlib
@@ -12,11 +12,10 @@ import structlog
 
 from contextbridge import v1 as pb
 
-from ..callers import Caller
 from ..errors import BridgeError
+from ..request_context import Caller, RequestContext
 from ..telemetry import names
 from ..telemetry.faults import log_fault
-from .call import Call
 from .status import STATUSES
 
 Proceed = Callable[[], Awaitable[None]]
@@ -27,71 +26,71 @@ log = structlog.get_logger()
 
 
 class Interceptor(Protocol):
-    """Something that is done around a call."""
+    """Something that is done around a ctx."""
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed, or raise a BridgeError instead."""
         ...
 
 
 class CanonicalLog:
-    """Writes one line for each call, when it has ended, however it ended."""
+    """Writes one line for each ctx, when it has ended, however it ended."""
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed and write its line."""
         code = "OK"
         try:
             await proceed()
         except BridgeError as error:
             code = STATUSES[error.reason].code.name
-            _note_failure(call, error)
+            _note_failure(ctx, error)
             raise
         except grpc.aio.AbortError:
-            code = call.aborted_with
+            code = ctx.aborted_with
             raise
         except asyncio.CancelledError:
-            code = _code_of_cancelled(call)
+            code = _code_of_cancelled(ctx)
             raise
         finally:
             # Probes come every few seconds and say nothing new.
-            write = log.debug if call.is_open_to_all and code == "OK" else log.info
+            write = log.debug if ctx.is_exempt and code == "OK" else log.info
             write(
                 names.CALL,
                 **{
-                    names.METHOD: call.method.removeprefix("/"),
+                    names.METHOD: ctx.method.removeprefix("/"),
                     names.STATUS_CODE: code,
-                    names.DURATION_MS: _milliseconds(call.started, time.perf_counter()),
-                    names.REQUEST_ID: call.request_id,
-                    names.PEER: call.peer,
-                    names.CALLER: call.caller.name,
-                    names.TENANT: call.caller.tenant,
-                    names.MESSAGES_SENT: call.messages_sent,
+                    names.DURATION_MS: _milliseconds(ctx.started, time.perf_counter()),
+                    names.REQUEST_ID: ctx.request_id,
+                    names.PEER: ctx.peer,
+                    names.CALLER: ctx.caller.name,
+                    names.TENANT: ctx.caller.tenant,
+                    names.MESSAGES_SENT: ctx.messages_sent,
                 },
-                **_first_message(call),
-                **call.fields,
+                **_first_message(ctx),
+                **ctx.log_fields,
             )
 
 
-def _note_failure(call: Call, error: BridgeError) -> None:
+def _note_failure(ctx: RequestContext, error: BridgeError) -> None:
     fields = {
         names.REASON: pb.ErrorReason.Name(error.reason),
         names.HTTP_STATUS: error.http_status,
         names.UPSTREAM_CODE: error.metadata.get("upstreamCode"),
         names.UPSTREAM_REQUEST_ID: error.metadata.get("upstreamRequestId"),
     }
-    call.fields.update({name: value for name, value in fields.items() if value is not None})
+    ctx.log_fields.update({name: value for name, value in fields.items() if value is not None})
 
 
-def _code_of_cancelled(call: Call) -> str:
+def _code_of_cancelled(ctx: RequestContext) -> str:
     """Tell the two reasons apart for which gRPC cancels a call; the clock knows."""
-    late = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+    late = ctx.deadline is not None and asyncio.get_running_loop().time() >= ctx.deadline
     return "DEADLINE_EXCEEDED" if late else "CANCELLED"
 
 
-def _first_message(call: Call) -> dict[str, float]:
-    if call.first_message is None:
+def _first_message(ctx: RequestContext) -> dict[str, float]:
+    if ctx.first_message is None:
         return {}
-    return {names.FIRST_MESSAGE_MS: _milliseconds(call.started, call.first_message)}
+    return {names.FIRST_MESSAGE_MS: _milliseconds(ctx.started, ctx.first_message)}
 
 
 def _milliseconds(start: float, end: float) -> float:
@@ -101,14 +100,14 @@ def _milliseconds(start: float, end: float) -> float:
 class FaultBarrier:
     """Turns a fault of our own into INTERNAL, and keeps its text from the caller and the log."""
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed."""
         try:
             await proceed()
         except (BridgeError, grpc.aio.AbortError):
             raise
         except Exception as error:
-            log_fault(error, call.request_id, call.method)
+            log_fault(error, ctx.request_id, ctx.method)
             raise BridgeError(
                 pb.ERROR_REASON_INTERNAL, "The server failed within itself."
             ) from error
@@ -124,12 +123,12 @@ class Redaction:
     def __init__(self, server_key: str | None) -> None:
         self._server_key = server_key
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed."""
         try:
             await proceed()
         except BridgeError as error:
-            for key in (self._server_key, call.upstream_key):
+            for key in (self._server_key, ctx.upstream_key):
                 if key:
                     error.redact(key)
             raise
@@ -147,9 +146,9 @@ class Admission:
         self.open = 0
         """Calls that are open."""
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed if there is room."""
-        if call.is_open_to_all:
+        if ctx.is_exempt:
             await proceed()
             return
         if self.open >= self._max_calls:
@@ -175,14 +174,14 @@ class Authentication:
     def __init__(self, callers: Mapping[str, Caller]) -> None:
         self._callers = callers
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed if its token is known."""
-        if not call.is_open_to_all:
-            call.caller = self._caller(call)
+        if not ctx.is_exempt:
+            ctx.caller = self._caller(ctx)
         await proceed()
 
-    def _caller(self, call: Call) -> Caller:
-        found = BEARER.fullmatch(str(call.metadata.get("authorization", "")))
+    def _caller(self, ctx: RequestContext) -> Caller:
+        found = BEARER.fullmatch(str(ctx.metadata.get("authorization", "")))
         if found is None:
             raise BridgeError(pb.ERROR_REASON_TOKEN_MISSING, "The call has no bearer token.")
         # The lookup is by a digest, so its timing says nothing about a token.
@@ -195,13 +194,13 @@ class Authentication:
 class PassedThroughKeys:
     """Takes each call's upstream key from its metadata (`x-upstream-api-key`)."""
 
-    async def intercept(self, call: Call, proceed: Proceed) -> None:
+    async def intercept(self, ctx: RequestContext, proceed: Proceed) -> None:
         """Let the call proceed if it brings a key."""
-        if not call.is_open_to_all:
-            key = str(call.metadata.get("x-upstream-api-key", ""))
+        if not ctx.is_exempt:
+            key = str(ctx.metadata.get("x-upstream-api-key", ""))
             if not key.isascii() or not key.isprintable() or not key:
                 raise BridgeError(
                     pb.ERROR_REASON_UPSTREAM_KEY_MISSING, "The call brings no upstream key."
                 )
-            call.upstream_key = key
+            ctx.use_upstream_key(key)
         await proceed()

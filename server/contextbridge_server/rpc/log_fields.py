@@ -2,14 +2,14 @@
 
 from contextbridge import v1 as pb
 
-from ..generations.generation import Summary
+from ..generations.call import Summary
 from ..telemetry import names
-from .call import current_call
+from .current import current_request
 
 
 def log_model(model: str) -> None:
     """Say which model the call asks."""
-    current_call.get().fields[names.MODEL] = model
+    current_request.get().log_fields[names.MODEL] = model
 
 
 STATUSES = {
@@ -21,7 +21,7 @@ STATUSES = {
 
 def log_summary(summary: Summary) -> None:
     """Say what came of a call that generated."""
-    fields = current_call.get().fields
+    fields = current_request.get().log_fields
     fields |= _fields_of_context(summary.context)
     fields |= _fields_of_usage(summary.usage)
     if status := summary.response_cache.status:
@@ -32,7 +32,7 @@ def log_summary(summary: Summary) -> None:
 
 def log_usage(usage: pb.Usage) -> None:
     """Say what the call cost."""
-    current_call.get().fields.update(_fields_of_usage(usage))
+    current_request.get().log_fields.update(_fields_of_usage(usage))
 
 
 def _fields_of_context(outcome: pb.ContextOutcome) -> dict[str, object]:

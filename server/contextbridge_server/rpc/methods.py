@@ -1,4 +1,4 @@
-"""Every method, of whichever kind, inside the same layers."""
+"""The methods of all services, each inside the same interceptors."""
 
 import random
 import re
@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
-from .call import OPEN_TO_ALL, Call, ServicerContext, current_call, deadline_of
+from ..request_context import RequestContext
+from .current import ServicerContext, current_request, deadline_of
 from .interceptors import Interceptor, Proceed
 from .status import trailers
 
@@ -23,17 +24,24 @@ Behaviour = Callable[[Any, ServicerContext], Awaitable[bytes | None]]
 Handler = Any
 """A grpc.RpcMethodHandler; its published types know threads only, not coroutines."""
 
+EXEMPT = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+)
+"""Services that need neither a token nor room: load balancers and people with grpcurl call them."""
+
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 class InterceptedMethods(grpc.GenericRpcHandler):
-    """Runs each call of a server's services inside the layers; makes a status of what they raise.
+    """Runs every call inside the interceptors and turns a BridgeError into a status.
 
-    Services are added to it as to a server. It is what the server is given instead: an interceptor
-    could do the same, for the price of a coroutine and a search in each call.
+    Services are added to it as to a server, and the server gets this one handler: an interceptor of
+    gRPC's own would cost each call another coroutine and another search.
 
-    Requests are parsed and responses written here too: gRPC's own way of parsing answers bytes that
-    are no message with UNKNOWN and an exception's text.
+    It parses requests and serializes responses too: gRPC's own parsing answers bytes that are no
+    message with UNKNOWN and an exception's text.
 
     Args:
         interceptors: The interceptors, the outermost first.
@@ -49,10 +57,10 @@ class InterceptedMethods(grpc.GenericRpcHandler):
         self._services.extend(handlers)
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """Leave what stubs register beside that: registered methods would pass the layers by."""
+        """Ignore registered methods, which gRPC calls without the interceptors."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        """Return a method's handler inside the layers; an unknown method gets one as well."""
+        """Return a method's handler inside the interceptors; an unknown method gets one as well."""
         method = handler_call_details.method
         known = self._known.get(method)
         if known is not None:
@@ -73,12 +81,12 @@ class InterceptedMethods(grpc.GenericRpcHandler):
         return make(self._inside(method, behaviour))
 
     def _inside(self, method: str, behaviour: Behaviour) -> Any:
-        is_open = method.startswith(OPEN_TO_ALL)
+        is_exempt = method.startswith(EXEMPT)
 
         async def run(request: Any, context: ServicerContext) -> bytes | None:
-            call = _call(method, is_open, context)
-            current_call.set(call)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            ctx = _request_context(method, is_exempt, context)
+            current_request.set(ctx)
+            context.set_trailing_metadata((("x-request-id", ctx.request_id),))
             response: bytes | None = None
 
             async def innermost() -> None:
@@ -86,36 +94,36 @@ class InterceptedMethods(grpc.GenericRpcHandler):
                 try:
                     response = await behaviour(request, context)
                 except grpc.aio.AbortError:
-                    call.aborted_with = context.code().name
+                    ctx.aborted_with = context.code().name
                     raise
 
             proceed: Proceed = innermost
-            for layer in reversed(self._interceptors):
-                proceed = _around(layer, call, proceed)
+            for interceptor in reversed(self._interceptors):
+                proceed = _bind(interceptor, ctx, proceed)
             try:
                 await proceed()
             except BridgeError as error:
-                await context.abort(*trailers(error, call.request_id))
+                await context.abort(*trailers(error, ctx.request_id))
             return response
 
         return run
 
 
-def _around(layer: Interceptor, call: Call, proceed: Proceed) -> Proceed:
-    return lambda: layer.intercept(call, proceed)
+def _bind(interceptor: Interceptor, ctx: RequestContext, proceed: Proceed) -> Proceed:
+    return lambda: interceptor.intercept(ctx, proceed)
 
 
-def _call(method: str, is_open: bool, context: ServicerContext) -> Call:
+def _request_context(method: str, is_exempt: bool, context: ServicerContext) -> RequestContext:
     metadata = dict(context.invocation_metadata() or ())
     given = str(metadata.get("x-request-id", ""))
-    return Call(
-        method=method,
-        is_open_to_all=is_open,
-        # A caller's own id is kept, so that one id follows a request through every service.
+    return RequestContext(
+        # The caller's own id is kept, so that one id follows a request through every service.
         request_id=given if REQUEST_ID.fullmatch(given) else new_request_id(),
+        deadline=deadline_of(context),
+        method=method,
+        is_exempt=is_exempt,
         peer=context.peer(),
         metadata=metadata,
-        deadline=deadline_of(context),
     )
 
 
@@ -134,7 +142,7 @@ def _unary(
 ) -> Behaviour:
     async def behaviour(request: Any, context: ServicerContext) -> bytes:
         response = await method(_parsed(request, deserialize), context)
-        _count(current_call.get())
+        _count(current_request.get())
         # Bytes are a message that is serialized already.
         return response if isinstance(response, bytes) else serialize(response)
 
@@ -147,7 +155,7 @@ def _streaming(
     serialize: Callable[[Any], bytes],
 ) -> Behaviour:
     async def behaviour(request: Any, context: ServicerContext) -> None:
-        writer: Any = _Writer(context, serialize, current_call.get())
+        writer: Any = _Writer(context, serialize, current_request.get())
         if isasyncgenfunction(method):
             async with aclosing(method(_parsed(request, deserialize), writer)) as messages:
                 async for message in messages:
@@ -161,14 +169,14 @@ def _streaming(
 class _Writer:
     """A streaming method's context: its messages are serialized and counted here."""
 
-    __slots__ = ("_call", "_context", "_serialize")
+    __slots__ = ("_ctx", "_context", "_serialize")
 
     def __init__(
-        self, context: ServicerContext, serialize: Callable[[Any], bytes], call: Call
+        self, context: ServicerContext, serialize: Callable[[Any], bytes], ctx: RequestContext
     ) -> None:
         self._context = context
         self._serialize = serialize
-        self._call = call
+        self._ctx = ctx
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -180,7 +188,7 @@ class _Writer:
         """
         is_ready = isinstance(message, bytes)
         await self._context.write(message if is_ready else self._serialize(message))
-        _count(self._call)
+        _count(self._ctx)
 
 
 def _parsed(request: Any, deserialize: Callable[[bytes], Any]) -> Any:
@@ -210,10 +218,10 @@ async def _unknown_method(_request: Any, _context: ServicerContext) -> None:
     raise BridgeError(pb.ERROR_REASON_METHOD_UNKNOWN, "The server has no such method.")
 
 
-def _count(call: Call) -> None:
-    call.messages_sent += 1
-    if call.first_message is None:
-        call.first_message = time.perf_counter()
+def _count(ctx: RequestContext) -> None:
+    ctx.messages_sent += 1
+    if ctx.first_message is None:
+        ctx.first_message = time.perf_counter()
 
 
 KINDS: Mapping[

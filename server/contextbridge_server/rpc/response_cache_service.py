@@ -3,7 +3,7 @@
 from contextbridge import v1 as pb
 
 from ..generations.cached_responses import CachedResponses
-from .call import ServicerContext, current_call
+from .current import ServicerContext, current_request
 
 
 class ResponseCacheServicer(pb.ResponseCacheServiceServicer):
@@ -20,12 +20,12 @@ class ResponseCacheServicer(pb.ResponseCacheServiceServicer):
         self, request: pb.DeleteCachedResponsesRequest, context: ServicerContext
     ) -> pb.DeleteCachedResponsesResponse:
         """Delete answers of the caller's tenant."""
-        count = await self._responses.delete(request, current_call.get().asker)
+        count = await self._responses.delete(request, current_request.get())
         return pb.DeleteCachedResponsesResponse(deleted_count=count)
 
     async def GetResponseCacheStatistics(
         self, request: pb.GetResponseCacheStatisticsRequest, context: ServicerContext
     ) -> pb.GetResponseCacheStatisticsResponse:
         """Return what is kept for the caller's tenant, and how it has been used."""
-        statistics = await self._responses.statistics(current_call.get().asker)
+        statistics = await self._responses.statistics(current_request.get())
         return pb.GetResponseCacheStatisticsResponse(statistics=statistics)

@@ -79,7 +79,7 @@ class Server:
     Args:
         options: How it listens.
         services: What it serves.
-        layers: What is done around every call, the outermost first.
+        interceptors: The interceptors around every call, the outermost first.
     """
 
     def __init__(

@@ -110,7 +110,7 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
         StatusCode.INTERNAL, "Check upstream, and that the upstream address is the gateway's."
     ),
     pb.ERROR_REASON_UPSTREAM_RESPONSE_TOO_LARGE: Status(
-        StatusCode.RESOURCE_EXHAUSTED, "Ask for less, or raise the limit."
+        StatusCode.RESOURCE_EXHAUSTED, "GenerationCall for less, or raise the limit."
     ),
     pb.ERROR_REASON_UPSTREAM_INVALID_ARGUMENT: Status(
         StatusCode.INVALID_ARGUMENT, "Correct the request as upstream's message says."
@@ -180,7 +180,7 @@ STATUSES: Mapping[pb.ErrorReason.ValueType, Status] = {
         StatusCode.ALREADY_EXISTS, "Choose another name."
     ),
     pb.ERROR_REASON_UPSTREAM_OUT_OF_RANGE: Status(
-        StatusCode.OUT_OF_RANGE, "Ask for what is within upstream's range."
+        StatusCode.OUT_OF_RANGE, "GenerationCall for what is within upstream's range."
     ),
     pb.ERROR_REASON_UPSTREAM_UNIMPLEMENTED: Status(
         StatusCode.UNIMPLEMENTED, "Check that the upstream address is the gateway's."

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError, Violation, malformed
+from ..request_context import RequestContext
 from ..translate.files import (
     start_upload_request,
     upload_chunk_request,
@@ -12,7 +13,7 @@ from ..translate.files import (
 )
 from ..translate.gemini_json import from_json
 from ..upstream.failures import decode_object
-from ..upstream.interface import CallTerms, Upstream, UpstreamAnswer
+from ..upstream.interface import Upstream, UpstreamAnswer
 
 CHUNK_BYTES = 8 * 1024**2
 """Upstream's granularity: every piece but the last is a multiple of it."""
@@ -31,7 +32,7 @@ class Uploads:
         self._prefix = prefix
 
     async def upload(
-        self, messages: AsyncIterator[pb.UploadFileRequest], terms: CallTerms
+        self, messages: AsyncIterator[pb.UploadFileRequest], ctx: RequestContext
     ) -> pb.File:
         """Upload the file that a stream of messages brings.
 
@@ -43,7 +44,7 @@ class Uploads:
         if first is None or first.WhichOneof("payload") != "metadata":
             raise _invalid("metadata", "Required as the first message, and only there.")
         metadata = first.metadata
-        begun = await self._upstream.send(start_upload_request(metadata), terms)
+        begun = await self._upstream.send(start_upload_request(metadata), ctx)
         path, query = upload_location(begun.headers, self._prefix)
         offset, piece = 0, bytearray()
         async for message in messages:
@@ -54,13 +55,13 @@ class Uploads:
             while len(piece) > CHUNK_BYTES:
                 part = bytes(piece[:CHUNK_BYTES])
                 request = upload_chunk_request(path, query, part, offset, last=False)
-                await self._upstream.send(request, terms)
+                await self._upstream.send(request, ctx)
                 del piece[:CHUNK_BYTES]
                 offset += len(part)
         if offset + len(piece) != metadata.size_bytes:
             raise _wrong_size(metadata.size_bytes)
         request = upload_chunk_request(path, query, bytes(piece), offset, last=True)
-        return _file_of(await self._upstream.send(request, terms))
+        return _file_of(await self._upstream.send(request, ctx))
 
 
 def _chunk(message: pb.UploadFileRequest) -> bytes:

@@ -10,7 +10,7 @@ from functools import partial
 
 from contextbridge import v1 as pb
 
-from ..background import background
+from ..background_tasks import background
 from ..errors import BridgeError
 from .backoff import BRIEFLY, backoff, retry_with_backoff
 from .interface import WITHOUT_ROOM, Script, Store

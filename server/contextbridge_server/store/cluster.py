@@ -76,15 +76,15 @@ class Cluster:
         self._asking = asyncio.Lock()
 
     async def send(
-        self, command: Command, key: Argument | None, deadline: float, *, watched: bool
+        self, command: Command, key: Argument | None, deadline: float, *, tracked: bool
     ) -> Any:
         """Run a command where its key is; return its reply."""
         node = await self._node_of(key, deadline)
-        (reply,) = await node.exchange([command], deadline, watched=watched)
+        (reply,) = await node.exchange([command], deadline, tracked=tracked)
         return await self._settled(node, command, reply, deadline)
 
     async def send_each(
-        self, commands: Sequence[Command], deadline: float, *, watched: bool
+        self, commands: Sequence[Command], deadline: float, *, tracked: bool
     ) -> list[Any]:
         """Run commands, each where its key is, a server's in one go; return their replies."""
         groups: dict[Node, list[int]] = {}
@@ -93,7 +93,7 @@ class Cluster:
         parts = await asyncio.gather(
             *(
                 self._send_to(
-                    node, [commands[index] for index in indexes], deadline, watched=watched
+                    node, [commands[index] for index in indexes], deadline, tracked=tracked
                 )
                 for node, indexes in groups.items()
             ),
@@ -112,9 +112,9 @@ class Cluster:
             await node.aclose()
 
     async def _send_to(
-        self, node: Node, commands: Sequence[Command], deadline: float, *, watched: bool
+        self, node: Node, commands: Sequence[Command], deadline: float, *, tracked: bool
     ) -> list[Any]:
-        replies = await node.exchange(commands, deadline, watched=watched)
+        replies = await node.exchange(commands, deadline, tracked=tracked)
         return [
             await self._settled(node, command, reply, deadline)
             for command, reply in zip(commands, replies, strict=True)
@@ -129,7 +129,7 @@ class Cluster:
             code = code_of(reply) if isinstance(reply, ResponseError) else ""
             if code in SENT_ON:
                 # By connections that tell of no changes.
-                self._options.watches.lost()
+                self._options.invalidations.lost()
             match code:
                 case "TRYAGAIN":
                     await asyncio.sleep(TRY_AGAIN_SECONDS)
@@ -171,7 +171,7 @@ class Cluster:
         return self._nodes[address]
 
     async def _ask(self, nodes: Sequence[Node], deadline: float) -> None:
-        """Ask who has what, until one knows; not if that was done a moment ago."""
+        """GenerationCall who has what, until one knows; not if that was done a moment ago."""
         async with self._asking:
             if any(self._slots) and monotonic() - self._asked_at < ASK_SECONDS:
                 return

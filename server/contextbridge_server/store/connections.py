@@ -51,14 +51,14 @@ class Options:
         password: Their password.
         database: The number of the database.
         tls: What to trust; None speaks in the clear.
-        watches: Are told of changes to what was read by who asks to watch.
+        invalidations: Are told of changes to what was read by who asks to watch.
     """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: ssl.SSLContext | None = None
-    watches: InvalidationTracker = field(default_factory=InvalidationTracker)
+    invalidations: InvalidationTracker = field(default_factory=InvalidationTracker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Outage:
 
 
 class Node:
-    """One Valkey server, a connection to it, and another one for what is watched."""
+    """One Valkey server, a connection to it, and another one for what is tracked."""
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
@@ -134,7 +134,7 @@ class Node:
         deadline: float,
         *,
         looking: bool = False,
-        watched: bool = False,
+        tracked: bool = False,
     ) -> list[Any]:
         """Send commands in one go; return their replies, errors among them.
 
@@ -142,14 +142,14 @@ class Node:
             commands: The commands.
             deadline: When to give up, by the loop's clock.
             looking: The store does without their replies: that one is refused is no outage.
-            watched: Changes to what they read are to be told of.
+            tracked: Changes to what they read are to be told of.
 
         Raises:
             BridgeError: STORE_UNAVAILABLE: they did not reach Valkey, or the replies did not come.
         """
         try:
             async with asyncio.timeout_at(deadline):
-                replies = await self._exchange(commands, watched=watched)
+                replies = await self._exchange(commands, tracked=tracked)
         except NO_REPLY as error:
             self.outage.failed(error)
             raise unavailable() from error
@@ -167,31 +167,31 @@ class Node:
         # A transport lets go of its socket in the loop's next round.
         await asyncio.sleep(0)
 
-    async def _exchange(self, commands: Sequence[Command], *, watched: bool) -> list[Any]:
-        connection = self._usable(watched) or await self._connected(watched)
+    async def _exchange(self, commands: Sequence[Command], *, tracked: bool) -> list[Any]:
+        connection = self._usable(tracked) or await self._connected(tracked)
         replies = await connection.exchange(commands)
         if self._closed or any(isinstance(reply, ReadOnlyError) for reply in replies):
             # A name may by now lead to another server: the one that takes writes.
             self._retire()
         return replies
 
-    def _usable(self, watched: bool) -> Pipeline | None:
-        connection = self._current.get(watched)
+    def _usable(self, tracked: bool) -> Pipeline | None:
+        connection = self._current.get(tracked)
         if connection is None or not connection.is_usable:
             return None
-        # What is watched may be told of at any time; then only the end is looked for.
-        if connection.is_idle and not _is_quiet(connection.descriptor, END if watched else ANY):
+        # What is tracked may be told of at any time; then only the end is looked for.
+        if connection.is_idle and not _is_quiet(connection.descriptor, END if tracked else ANY):
             connection.abort()
             return None
         return connection
 
-    async def _connected(self, watched: bool) -> Pipeline:
+    async def _connected(self, tracked: bool) -> Pipeline:
         """Return a connection that is ready, made once for all who wait for it."""
-        async with self._connecting[watched]:
-            connection = self._usable(watched)
+        async with self._connecting[tracked]:
+            connection = self._usable(tracked)
             while connection is None:
                 try:
-                    connection = await self._made(watched)
+                    connection = await self._made(tracked)
                 except (ValkeyConnectionError, OSError) as error:
                     # Nothing was done: it may be tried again, and our own Valkey is started again.
                     is_ours = bool(self.address.path) and not isinstance(error, TimeoutError)
@@ -199,13 +199,13 @@ class Node:
                         raise
                     await asyncio.sleep(RECONNECT_SECONDS)
             self._refused_at = None
-            self._current[watched] = connection
+            self._current[tracked] = connection
         return connection
 
-    async def _made(self, watched: bool) -> Pipeline:
+    async def _made(self, tracked: bool) -> Pipeline:
         loop = asyncio.get_running_loop()
         address, options = self.address, self._options
-        make = partial(Pipeline, options.watches if watched else None)
+        make = partial(Pipeline, options.invalidations if tracked else None)
         if address.path:
             _, connection = await loop.create_unix_connection(make, address.path)
         else:
@@ -216,8 +216,8 @@ class Node:
             connection.keep_alive()
         try:
             await _greet(connection, options)
-            if watched and not await _is_told_of_changes(connection):
-                options.watches.refuse()
+            if tracked and not await _is_told_of_changes(connection):
+                options.invalidations.refuse()
         except BaseException:
             connection.abort()
             raise
@@ -290,7 +290,7 @@ async def _greet(connection: Pipeline, options: Options) -> None:
 
 
 async def _is_told_of_changes(connection: Pipeline) -> bool:
-    """Ask to be told of changes to what is read; False where the server, or a proxy, will not."""
+    """GenerationCall to be told of changes to what is read; False where the server, or a proxy, will not."""
     # RESP3 tells of them among the replies, so that none comes before what it concerns.
     replies = await connection.exchange([("HELLO", 3), ("CLIENT", "TRACKING", "ON", "NOLOOP")])
     return not any(isinstance(reply, ResponseError) for reply in replies)

@@ -42,13 +42,13 @@ class Store(Protocol):
     """
 
     @property
-    def watches(self) -> InvalidationTracker:
-        """What was read by way of `watched`, and has not changed since."""
+    def invalidations(self) -> InvalidationTracker:
+        """What was read by way of `tracked`, and has not changed since."""
         ...
 
     @property
-    def watched(self) -> "Store":
-        """The same store, for reads that are watched."""
+    def tracked(self) -> "Store":
+        """The same store, for reads that are tracked."""
         ...
 
     async def execute(self, *command: Argument) -> Any:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ..background import background
+from ..background_tasks import background
 from ..errors import BridgeError
 from .backoff import BRIEFLY, retry_with_backoff
 from .interface import WITHOUT_ROOM, Script, Store

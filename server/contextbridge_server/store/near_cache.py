@@ -1,8 +1,8 @@
-"""What was read of the store a moment ago, and has not changed since.
+"""A near cache: recent reads of the store, until Valkey invalidates them.
 
 Valkey tells a connection which of the keys that it has read were changed (client-side caching).
-Nothing is trusted for longer than a second all the same: a key that has lapsed is told of late, and
-a message may be lost.
+No read is trusted for longer than a second all the same: Valkey reports lapsed keys late, and a
+message may be lost.
 """
 
 import asyncio
@@ -14,50 +14,50 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 LIFE_SECONDS = 1.0
-"""How long what was read is taken for unchanged, at most."""
+"""How long a read counts as current, at most."""
 MAX_CHANGES = 4_096
-"""Changes that are remembered; who began to read before them must read again."""
+"""Changes that are remembered; a read that began before the oldest of them is not cached."""
 
 
 class TrackedRead:
-    """Tells whether some keys are unchanged."""
+    """A read of some keys, current until one of them changes."""
 
-    __slots__ = ("_has_ended", "_keys", "_until", "_watches")
+    __slots__ = ("_has_ended", "_invalidations", "_keys", "_until")
 
-    def __init__(self, watches: "InvalidationTracker", keys: Sequence[str]) -> None:
-        self._watches = watches
+    def __init__(self, invalidations: "InvalidationTracker", keys: Sequence[str]) -> None:
+        self._invalidations = invalidations
         self._keys = keys
         self._until = asyncio.get_running_loop().time() + LIFE_SECONDS
         self._has_ended = False
 
     @property
-    def lasts(self) -> bool:
-        """Whether the keys are as they were, by what is known."""
+    def is_current(self) -> bool:
+        """Whether no change of the keys is known."""
         return not self._has_ended and asyncio.get_running_loop().time() < self._until
 
     def end(self) -> None:
-        """TrackedRead no more."""
+        """Stop tracking the keys."""
         if not self._has_ended:
             self._has_ended = True
-            self._watches.remove(self, self._keys)
+            self._invalidations.remove(self, self._keys)
 
 
 class InvalidationTracker:
-    """Takes what Valkey tells of changes, and tells those who watch."""
+    """Ends tracked reads when Valkey reports that their keys changed."""
 
     def __init__(self) -> None:
-        self._watching: dict[str, set[TrackedRead]] = {}
+        self._reads: dict[str, set[TrackedRead]] = {}
         self._changes: deque[tuple[int, str]] = deque(maxlen=MAX_CHANGES)
         self._count = 0
         self._forgotten = 0
         self._is_refused = False
 
     def mark(self) -> int:
-        """Return a mark of now: what is read after it can be watched since."""
+        """Return a mark of now; reads that begin after it can be tracked."""
         return self._count
 
     def since(self, mark: int, keys: Sequence[str]) -> TrackedRead | None:
-        """TrackedRead keys that were read after a mark; None where one of them may have changed since."""
+        """Track keys that were read after a mark; None where one may have changed since."""
         if self._is_refused or mark < self._forgotten:
             return None
         for count, key in reversed(self._changes):
@@ -65,86 +65,86 @@ class InvalidationTracker:
                 break
             if key in keys:
                 return None
-        watch = TrackedRead(self, keys)
+        read = TrackedRead(self, keys)
         for key in keys:
-            self._watching.setdefault(key, set()).add(watch)
-        return watch
+            self._reads.setdefault(key, set()).add(read)
+        return read
 
     def changed(self, key: str) -> None:
-        """Take note that a key was changed."""
+        """End the reads of a key that was changed."""
         self._count += 1
         if len(self._changes) == MAX_CHANGES:
             self._forgotten = self._changes[0][0]
         self._changes.append((self._count, key))
-        for watch in list(self._watching.get(key, ())):
-            watch.end()
+        for read in list(self._reads.get(key, ())):
+            read.end()
 
     def lost(self) -> None:
-        """Take note that changes may have gone unnoticed: a connection was lost."""
+        """End all reads: a connection was lost, and reports of changes with it."""
         self._count += 1
         self._forgotten = self._count
         self._changes.clear()
-        for watches in list(self._watching.values()):
-            for watch in list(watches):
-                watch.end()
+        for reads in list(self._reads.values()):
+            for read in list(reads):
+                read.end()
 
     def refuse(self) -> None:
-        """TrackedRead nothing any more: Valkey does not tell."""
+        """Track no more reads: Valkey does not report changes."""
         self._is_refused = True
 
-    def remove(self, watch: TrackedRead, keys: Sequence[str]) -> None:
-        """Tell a watch nothing more."""
+    def remove(self, read: TrackedRead, keys: Sequence[str]) -> None:
+        """Stop tracking a read."""
         for key in keys:
-            watches = self._watching.get(key)
-            if watches is not None:
-                watches.discard(watch)
-                if not watches:
-                    del self._watching[key]
+            reads = self._reads.get(key)
+            if reads is not None:
+                reads.discard(read)
+                if not reads:
+                    del self._reads[key]
 
 
 class NearCache(Generic[Key, Value]):
-    """Values that were made of what was read, for as long as that is unchanged.
+    """Values made from reads of the store, until an invalidation or for a second.
 
     Args:
-        watches: Tell what has changed.
+        invalidations: Tracks the reads.
         max_entries: Most values that are kept; the oldest go first.
     """
 
-    def __init__(self, watches: InvalidationTracker, max_entries: int) -> None:
-        self._watches = watches
+    def __init__(self, invalidations: InvalidationTracker, max_entries: int) -> None:
+        self._invalidations = invalidations
         self._max_entries = max_entries
         self._entries: dict[Key, tuple[Value, TrackedRead]] = {}
 
     def mark(self) -> int:
-        """Return a mark of now, to be taken before what a value is made of is read."""
-        return self._watches.mark()
+        """Return a mark of now, to be taken before the keys of a value are read."""
+        return self._invalidations.mark()
 
     def get(self, key: Key) -> Value | None:
-        """Return a value, or None where it must be made anew."""
+        """Return a value, or None where the store must be read."""
         found = self._entries.get(key)
         if found is None:
             return None
-        value, watch = found
-        if watch.lasts:
+        value, read = found
+        if read.is_current:
             return value
         self._drop(key)
         return None
 
     def keep(self, key: Key, value: Value, mark: int, keys: Sequence[str]) -> None:
-        """Keep a value that was made of some keys, read after a mark."""
-        watch = self._watches.since(mark, keys)
-        if watch is None:
+        """Keep a value that was made from some of the store's keys, read after a mark."""
+        read = self._invalidations.since(mark, keys)
+        if read is None:
             return
         self._drop(key)
         while self._entries:
-            oldest, (_, its_watch) = next(iter(self._entries.items()))
-            if its_watch.lasts and len(self._entries) < self._max_entries:
+            oldest, (_, its_read) = next(iter(self._entries.items()))
+            if its_read.is_current and len(self._entries) < self._max_entries:
                 break
             self._drop(oldest)
-        self._entries[key] = (value, watch)
+        self._entries[key] = (value, read)
 
     def replace(self, key: Key, value: Value) -> None:
-        """Replace a value, if it is still there, by what has become of it."""
+        """Replace a value that is still there by its successor."""
         found = self._entries.get(key)
         if found is not None:
             self._entries[key] = (value, found[1])

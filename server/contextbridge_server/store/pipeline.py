@@ -87,11 +87,11 @@ class Pipeline(asyncio.Protocol):
     """A connection. Error replies are among the replies, except those by which it fails.
 
     Args:
-        watches: Are told what Valkey tells of changes; None where it is not asked to.
+        invalidations: Are told what Valkey tells of changes; None where it is not asked to.
     """
 
-    def __init__(self, watches: InvalidationTracker | None = None) -> None:
-        self._watches = watches
+    def __init__(self, invalidations: InvalidationTracker | None = None) -> None:
+        self._invalidations = invalidations
         self._transport: asyncio.Transport | None = None
         self._reader = libvalkey.Reader(
             protocolError=InvalidResponse, replyError=error_of, notEnoughData=NOT_YET
@@ -171,20 +171,20 @@ class Pipeline(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not NOT_YET:
-                if self._watches is None or not self._took_change(reply, self._watches):
+                if self._invalidations is None or not self._took_change(reply, self._invalidations):
                     self._give(reply)
         except InvalidResponse as error:
             self._fail(error)
             self.abort()
 
-    def _took_change(self, reply: Any, watches: InvalidationTracker) -> bool:
+    def _took_change(self, reply: Any, invalidations: InvalidationTracker) -> bool:
         """Take a message that tells of changes. It stands among replies, none of which is alike."""
         if type(reply) is not list or len(reply) != 2 or reply[0] != INVALIDATE:  # noqa: PLR2004
             return False
         for key in reply[1] or ():
-            watches.changed(key.decode())
+            invalidations.changed(key.decode())
         if reply[1] is None:
-            watches.lost()
+            invalidations.lost()
         return True
 
     def _give(self, reply: Any) -> None:
@@ -207,8 +207,8 @@ class Pipeline(asyncio.Protocol):
         """Fail those who wait."""
         lost = ValkeyConnectionError(str(exc) if exc else "Valkey closed the connection")
         self._fail(lost)
-        if self._watches is not None:
-            self._watches.lost()
+        if self._invalidations is not None:
+            self._invalidations.lost()
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error

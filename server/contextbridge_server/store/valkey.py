@@ -35,7 +35,7 @@ class Servers(Protocol):
     """One server, or those of a cluster. Deadlines are by the loop's clock."""
 
     async def send(
-        self, command: Command, key: Argument | None, deadline: float, *, watched: bool
+        self, command: Command, key: Argument | None, deadline: float, *, tracked: bool
     ) -> Any:
         """Run a command where its key is; return its reply.
 
@@ -43,7 +43,7 @@ class Servers(Protocol):
             command: The command.
             key: A key of it; None where it has none.
             deadline: When to give up.
-            watched: Changes to what it reads are to be told of.
+            tracked: Changes to what it reads are to be told of.
 
         Raises:
             BridgeError: Valkey cannot be reached or cannot do it now.
@@ -52,7 +52,7 @@ class Servers(Protocol):
         ...
 
     async def send_each(
-        self, commands: Sequence[Command], deadline: float, *, watched: bool
+        self, commands: Sequence[Command], deadline: float, *, tracked: bool
     ) -> list[Any]:
         """Run commands, each where its key is; return their replies."""
         ...
@@ -74,17 +74,17 @@ class SingleServer:
         key: Argument | None,  # noqa: ARG002 - All keys are here.
         deadline: float,
         *,
-        watched: bool,
+        tracked: bool,
     ) -> Any:
         """Run a command; return its reply."""
-        (reply,) = await self._node.exchange([command], deadline, watched=watched)
+        (reply,) = await self._node.exchange([command], deadline, tracked=tracked)
         return reply_of(reply)
 
     async def send_each(
-        self, commands: Sequence[Command], deadline: float, *, watched: bool
+        self, commands: Sequence[Command], deadline: float, *, tracked: bool
     ) -> list[Any]:
         """Run commands in one go; return their replies."""
-        replies = await self._node.exchange(commands, deadline, watched=watched)
+        replies = await self._node.exchange(commands, deadline, tracked=tracked)
         return [reply_of(reply) for reply in replies]
 
     async def aclose(self) -> None:
@@ -98,29 +98,29 @@ class ValkeyStore:
     Args:
         servers: Where it is.
         timeout: Longest time for a command.
-        watches: Are told of changes to what is read by way of `watched`.
-        is_watched: This is that way.
+        invalidations: Are told of changes to what is read by way of `tracked`.
+        is_tracked: This is that way.
     """
 
     def __init__(
         self,
         servers: Servers,
         timeout: timedelta,
-        watches: InvalidationTracker,
+        invalidations: InvalidationTracker,
         *,
-        is_watched: bool = False,
+        is_tracked: bool = False,
     ) -> None:
         self._servers = servers
         self._timeout = timeout
         self._timeout_seconds = timeout.total_seconds()
-        self._is_watched = is_watched
-        self.watches = watches
-        """What was read by way of `watched`, and has not changed since."""
+        self._is_tracked = is_tracked
+        self.invalidations = invalidations
+        """What was read by way of `tracked`, and has not changed since."""
 
     @property
-    def watched(self) -> "ValkeyStore":
-        """The same store, for reads that are watched."""
-        return ValkeyStore(self._servers, self._timeout, self.watches, is_watched=True)
+    def tracked(self) -> "ValkeyStore":
+        """The same store, for reads that are tracked."""
+        return ValkeyStore(self._servers, self._timeout, self.invalidations, is_tracked=True)
 
     async def execute(self, *command: Argument) -> Any:
         """Run one command, whose keys lie in one slot; return its reply."""
@@ -131,7 +131,7 @@ class ValkeyStore:
         if not commands:
             return []
         deadline = self._deadline()
-        return await self._servers.send_each(commands, deadline, watched=self._is_watched)
+        return await self._servers.send_each(commands, deadline, tracked=self._is_tracked)
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
         """Run a script on keys of one slot, as one step; return its reply."""
@@ -145,7 +145,7 @@ class ValkeyStore:
             return await self._send(("EVAL", script.text, *rest), key, deadline)
 
     async def _send(self, command: Command, key: Argument | None, deadline: float) -> Any:
-        return await self._servers.send(command, key, deadline, watched=self._is_watched)
+        return await self._servers.send(command, key, deadline, tracked=self._is_tracked)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout_seconds
@@ -177,7 +177,7 @@ async def opened_store(
     servers: Servers = Cluster(nodes, options) if clustered else SingleServer(nodes[0])
     try:
         await _check(nodes, timeout, clustered=clustered)
-        yield ValkeyStore(servers, timeout, options.watches)
+        yield ValkeyStore(servers, timeout, options.invalidations)
     finally:
         await servers.aclose()
 

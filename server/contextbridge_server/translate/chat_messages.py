@@ -181,6 +181,17 @@ def _tool_json(tool: pb.ChatTool, path: str, violations: Violations) -> Json:
     return {"type": "function", "function": result}
 
 
+def turn_message(message: pb.ChatMessage) -> Json:
+    """Return an answer's message as a session's history has it: without reasoning (wire.md A.2)."""
+    unchecked = Violations()
+    turn: Json = {"role": "assistant", "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [_tool_call_json(call, "", unchecked) for call in message.tool_calls]
+    if message.extra_json:
+        turn |= object_of_text("", message.extra_json, unchecked)
+    return turn
+
+
 def read_message(reader: Reader, message: pb.ChatMessage) -> None:
     """Read the message of a whole answer."""
     message.role = reader.text("role") or "assistant"

@@ -7,13 +7,15 @@ from contextbridge import v1 as pb
 
 from ..upstream.interface import Surface, UpstreamRequest
 from .chat_messages import CHAT_ROLES, check_last_role, messages_json, tools_json
+from .context_ids import is_ours
 from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body, object_of_text
 from .limits import Limits
-from .prompt import Bound, Prefix, Prompt, chat_behind
+from .prompt import Bound, Inline, Prefix, Prompt, with_member
 from .violations import Violations
 
 MAX_STOPS = 4
+MODEL_NEEDED = "Required: the server does not know the model of a context that it did not make."
 
 RANGES: dict[str, tuple[float, float | None]] = {
     "temperature": (0, 2),
@@ -39,8 +41,27 @@ FIELDS = {
 """Members of the body that are this module's to set."""
 
 
-def chat_prompt(request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool) -> Prompt:
-    """Return what a chat request asks upstream.
+class ChatPrompt(Prompt):
+    """A chat on the context surface (wire.md A.2; with an inline prefix: section 0)."""
+
+    context_field = "context_id"
+    is_native = False
+
+    def request(self, prefix: Prefix) -> UpstreamRequest:
+        """Return the upstream request that sends the chat behind a prefix."""
+        match prefix:
+            case Bound(upstream_id):
+                path = "/context/chat/completions"
+                body = with_member(self.encoded, "context_id", upstream_id)
+            case Inline(messages, members):
+                path = "/chat/completions"
+                whole = {**members, **self.body}
+                body = encode({**whole, "messages": [*messages, *self.body["messages"]]})
+        return UpstreamRequest(Surface.CONTEXT, "POST", path, body)
+
+
+def chat_prompt(request: pb.ChatWithContextRequest, limits: Limits, *, stream: bool) -> ChatPrompt:
+    """Return the prompt of a chat request.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
@@ -53,28 +74,16 @@ def chat_prompt(request: pb.ChatWithContextRequest, limits: Limits, *, stream: b
         body["stream_options"] = {"include_usage": True}
     merge_extra_body("extra_body", body, FIELDS, request.extra_body, violations)
     violations.raise_if_any()
-
-    def behind(prefix: Prefix) -> UpstreamRequest:
-        path, whole = chat_behind(body, prefix)
-        return UpstreamRequest(Surface.CONTEXT, "POST", path, encode(whole))
-
-    return Prompt(
-        context_field="context_id",
-        context_id=request.context_id,
-        first=behind(Bound(request.context_id)),
-        behind=behind,
-        is_native=False,
-    )
+    return ChatPrompt(request.context_id, request.model, body, stream=stream)
 
 
 def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violations) -> Json:
     violations.require("context_id", request.context_id)
-    violations.require("model", request.model)
-    body: Json = {
-        "context_id": request.context_id,
-        "model": request.model,
-        "messages": messages_json(request.messages, CHAT_ROLES, limits, violations),
-    }
+    body: Json = {"messages": messages_json(request.messages, CHAT_ROLES, limits, violations)}
+    if request.model:
+        body["model"] = request.model
+    elif not (limits.stores_contexts and is_ours(request.context_id)):
+        violations.add("model", MODEL_NEEDED)
     check_last_role(request.messages, violations)
     # Most requests set few of the many fields; asking each whether it is set would cost more.
     given = {field.name: value for field, value in request.ListFields()}

@@ -11,7 +11,7 @@ from .chat_stream import ChatStreamDecoder
 from .json_values import Json
 from .limits import Limits
 from .prompt import Prompt
-from .translator import Told
+from .translator import ReaderTerms
 
 Request = pb.ChatWithContextRequest
 Event = pb.ChatWithContextResponse
@@ -25,7 +25,7 @@ class ChatTranslator:
     context_field = "context_id"
 
     def prompt(self, request: Request, limits: Limits, *, stream: bool) -> Prompt:
-        """Return what a request asks upstream."""
+        """Return a request's prompt."""
         return chat_prompt(request, limits, stream=stream)
 
     def decoder(self, request: Request, prompt_bytes: int) -> ChatStreamDecoder:
@@ -49,25 +49,29 @@ class ChatTranslator:
             fold.add(event)
         return fold.answer()
 
-    def tell(self, event: Event, told: Told) -> None:
-        """Set, in the first or last event, what differs from reader to reader."""
+    def apply(self, terms: ReaderTerms, event: Event) -> None:
+        """Set a reader's terms in the first or last event."""
         if event.HasField("started"):
-            event.started.resumable = told.resumable
+            event.started.resumable = terms.resumable
         if event.HasField("completed"):
             completed = event.completed
-            completed.response_cache.CopyFrom(told.response_cache)
-            completed.billed_usage.CopyFrom(completed.usage if told.billed else pb.Usage())
-            if told.context is not None:
-                completed.context.CopyFrom(told.context)
+            completed.response_cache.CopyFrom(terms.response_cache)
+            completed.billed_usage.CopyFrom(completed.usage if terms.billed else pb.Usage())
+            if terms.context is not None:
+                completed.context.CopyFrom(terms.context)
 
-    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
-        """Return what the response cache did, as a whole answer that says nothing else."""
+    def message(self, whole: Whole) -> pb.ChatMessage | None:
+        """Return the message of the first choice."""
+        return next((choice.message for choice in whole.choices if choice.index == 0), None)
+
+    def encoded_outcome(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return a whole answer, serialized, that holds an outcome of the response cache alone."""
         return Whole(response_cache=outcome).SerializeToString()
 
     def context(self, last: Event) -> pb.ContextOutcome:
-        """Return what happened to the context, by the last event as a reader is told it."""
+        """Return what happened to the context, from a reader's last event."""
         return last.completed.context
 
     def usage(self, last: Event) -> pb.Usage:
-        """Return what a generation cost when it was made, by its last event."""
+        """Return the usage of a generation when it was made, from its last event."""
         return last.completed.usage

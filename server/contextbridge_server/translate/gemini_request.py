@@ -1,6 +1,7 @@
 """Gemini-native requests as upstream's bodies (wire.md B.2, B.3, D)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from contextbridge import v1 as pb
 
@@ -10,7 +11,7 @@ from .generation_request import check_generation_request
 from .json_values import Json, encode, merge_extra_body
 from .limits import Limits
 from .paths import model_name, model_path
-from .prompt import Bound, Prefix, Prompt, generate_behind
+from .prompt import Bound, Inline, Prefix, Prompt, gemini_contents, with_member
 from .violations import Violations, is_set
 
 CONTENT_ROLES = ("user", "model", "function", "")
@@ -31,8 +32,66 @@ RANGES: dict[str, tuple[float, float | None]] = {
 """Optional numbers of GenerationConfig and their ranges, both ends included."""
 
 
-def generate_prompt(request: pb.GenerateContentRequest, limits: Limits, *, stream: bool) -> Prompt:
-    """Return what a generate request asks upstream.
+class GeneratePrompt(Prompt):
+    """A Gemini-native generation."""
+
+    context_field = "cached_content"
+    is_native = True
+
+    def __init__(self, path: str, context_id: str, model: str, body: Json, *, stream: bool) -> None:
+        super().__init__(context_id, model, body, stream=stream)
+        self._path = path
+
+    def request(self, prefix: Prefix) -> UpstreamRequest:
+        """Return the upstream request that sends the generation behind a prefix."""
+        body = self.encoded
+        match prefix:
+            case Bound(upstream_id) if upstream_id:
+                body = with_member(body, "cachedContent", upstream_id)
+            case Inline(messages):
+                body = encode(_behind_inline(messages, self.body))
+        if self.stream:
+            path = f"{self._path}:streamGenerateContent"
+            return UpstreamRequest(Surface.NATIVE, "POST", path, body, "alt=sse")
+        return UpstreamRequest(Surface.NATIVE, "POST", f"{self._path}:generateContent", body)
+
+
+class CountTokensPrompt(Prompt):
+    """A count of a prompt's tokens; `body` is the generate request or, where there is none, contents."""
+
+    context_field = "generate_content_request.cached_content"
+    is_native = True
+
+    def __init__(
+        self, path: str, context_id: str, model: str, body: Json, *, is_whole: bool
+    ) -> None:
+        super().__init__(context_id, model, body, stream=False)
+        self._path = path
+        self._is_whole = is_whole
+
+    def request(self, prefix: Prefix) -> UpstreamRequest:
+        """Return the upstream request that counts the tokens behind a prefix."""
+        body = self.encoded
+        match prefix:
+            case Bound(upstream_id) if upstream_id:
+                body = with_member(body, "cachedContent", upstream_id)
+            case Inline(messages):
+                body = encode(_behind_inline(messages, self.body))
+        if self._is_whole:
+            body = b'{"generateContentRequest":%b}' % body
+        return UpstreamRequest(Surface.NATIVE, "POST", f"{self._path}:countTokens", body)
+
+
+def _behind_inline(messages: Iterable[Mapping[str, Any]], body: Json) -> Json:
+    """Return a generate request's body with a prefix's messages before its contents."""
+    before = gemini_contents(messages)
+    return {**before, **body, "contents": [*before["contents"], *body["contents"]]}
+
+
+def generate_prompt(
+    request: pb.GenerateContentRequest, limits: Limits, *, stream: bool
+) -> GeneratePrompt:
+    """Return the prompt of a generate request.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
@@ -42,23 +101,11 @@ def generate_prompt(request: pb.GenerateContentRequest, limits: Limits, *, strea
     path = model_path("model", request.model, violations)
     body = generate_body(request, limits, violations)
     violations.raise_if_any()
-    method, query = ("streamGenerateContent", "alt=sse") if stream else ("generateContent", "")
-
-    def behind(prefix: Prefix) -> UpstreamRequest:
-        whole = encode(generate_behind(body, prefix))
-        return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:{method}", whole, query)
-
-    return Prompt(
-        context_field="cached_content",
-        context_id=request.cached_content,
-        first=behind(Bound(request.cached_content)),
-        behind=behind,
-        is_native=True,
-    )
+    return GeneratePrompt(path, request.cached_content, request.model, body, stream=stream)
 
 
-def count_tokens_prompt(request: pb.CountTokensRequest, limits: Limits) -> Prompt:
-    """Return what a request for a prompt's tokens asks upstream.
+def count_tokens_prompt(request: pb.CountTokensRequest, limits: Limits) -> CountTokensPrompt:
+    """Return the prompt of a request to count tokens.
 
     Raises:
         BridgeError: REQUEST_INVALID, with every violation.
@@ -73,22 +120,8 @@ def count_tokens_prompt(request: pb.CountTokensRequest, limits: Limits) -> Promp
         body = to_json(request, violations)
         body.pop("model", None)
     violations.raise_if_any()
-
-    def behind(prefix: Prefix) -> UpstreamRequest:
-        whole = body
-        if is_whole:
-            inner = generate_behind(body["generateContentRequest"], prefix)
-            whole = {"generateContentRequest": inner}
-        return UpstreamRequest(Surface.NATIVE, "POST", f"{path}:countTokens", encode(whole))
-
     context_id = request.generate_content_request.cached_content
-    return Prompt(
-        context_field="generate_content_request.cached_content",
-        context_id=context_id,
-        first=behind(Bound(context_id)),
-        behind=behind,
-        is_native=True,
-    )
+    return CountTokensPrompt(path, context_id, request.model, body, is_whole=is_whole)
 
 
 def _whole_request(request: pb.CountTokensRequest, limits: Limits, violations: Violations) -> Json:
@@ -99,7 +132,7 @@ def _whole_request(request: pb.CountTokensRequest, limits: Limits, violations: V
         violations.add(f"{field}.model", "Must equal model.")
     body = generate_body(whole, limits, violations, path=f"{field}.")
     # The inner request must name its model, with its prefix.
-    return {"generateContentRequest": {"model": model_name(request.model), **body}}
+    return {"model": model_name(request.model), **body}
 
 
 def _bare(model: str) -> str:
@@ -118,6 +151,8 @@ def generate_body(
             if getattr(request, name) != getattr(pb.GenerateContentRequest(), name):
                 violations.add(f"{path}{name}", "Not together with cached_content.")
     body = to_json(request, violations, path)
+    # The prompt puts the name of the cache in front.
+    body.pop("cachedContent", None)
     merge_extra_body(f"{path}extra_body", body, FIELDS, request.extra_body, violations)
     return body
 

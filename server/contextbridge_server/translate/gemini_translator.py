@@ -10,7 +10,7 @@ from .gemini_request import generate_prompt
 from .json_values import Json
 from .limits import Limits
 from .prompt import Prompt
-from .translator import Told
+from .translator import ReaderTerms
 
 Request = pb.GenerateContentRequest
 Response = pb.GenerateContentResponse
@@ -23,7 +23,7 @@ class GeminiTranslator:
     context_field = "cached_content"
 
     def prompt(self, request: Request, limits: Limits, *, stream: bool) -> Prompt:
-        """Return what a request asks upstream."""
+        """Return a request's prompt."""
         return generate_prompt(request, limits, stream=stream)
 
     def decoder(self, request: Request, prompt_bytes: int) -> GeminiStreamDecoder:
@@ -47,24 +47,28 @@ class GeminiTranslator:
             fold.add(event)
         return fold.answer()
 
-    def tell(self, event: Response, told: Told) -> None:
-        """Set, in the last message, what differs from reader to reader."""
+    def apply(self, terms: ReaderTerms, event: Response) -> None:
+        """Set a reader's terms in the last message."""
         if not event.HasField("billed_usage"):
             return
-        event.response_cache.CopyFrom(told.response_cache)
-        if not told.billed:
+        event.response_cache.CopyFrom(terms.response_cache)
+        if not terms.billed:
             event.billed_usage.CopyFrom(pb.Usage())
-        if told.context is not None and told.context.id:
-            event.context.CopyFrom(told.context)
+        if terms.context is not None and terms.context.id:
+            event.context.CopyFrom(terms.context)
 
-    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
-        """Return what the response cache did, as a whole answer that says nothing else."""
+    def message(self, whole: Response) -> pb.ChatMessage | None:
+        """Return nothing: cached contents keep no turns."""
+        return None
+
+    def encoded_outcome(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return a whole answer, serialized, that holds an outcome of the response cache alone."""
         return Response(response_cache=outcome).SerializeToString()
 
     def context(self, last: Response) -> pb.ContextOutcome:
-        """Return what happened to the context, by the last event as a reader is told it."""
+        """Return what happened to the context, from a reader's last event."""
         return last.context
 
     def usage(self, last: Response) -> pb.Usage:
-        """Return what a generation cost when it was made, by its last message."""
+        """Return the usage of a generation when it was made, from its last message."""
         return last.billed_usage

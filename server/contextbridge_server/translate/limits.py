@@ -1,4 +1,4 @@
-"""What a request may ask for at most, where the server decides."""
+"""The server's bounds of a request."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ class Limits:
 
     Attributes:
         max_inline_bytes: All inline media of a request together.
+        stores_contexts: The server has a store, so it knows the models of its own contexts.
     """
 
     max_inline_bytes: int
+    stores_contexts: bool = False

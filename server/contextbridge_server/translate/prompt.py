@@ -1,13 +1,14 @@
-"""A prompt that may start from a context, whatever becomes of the context's binding."""
+"""Prompts: checked requests that may start from a context, whatever its binding is by then."""
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ..upstream.interface import UpstreamRequest
-from .json_values import Json
+from .json_values import Json, encode
 
 DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,(.*)", re.DOTALL)
 
@@ -35,45 +36,51 @@ class Inline:
 Prefix: TypeAlias = Bound | Inline
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What a call asks, checked, and ready to be put behind a prefix.
+class Prompt(ABC):
+    """The checked request of a call, ready to be sent behind the prefix of a context.
+
+    The body is encoded once, without the member that names the context: a binding's id is put in
+    front of the encoded bytes.
 
     Attributes:
         context_field: The request's field that names the context.
-        context_id: What it names: a context of ours or an upstream id; empty for none.
-        first: The request to upstream, as if `context_id` were upstream's own.
-        behind: Makes the request to upstream behind a prefix.
-        is_native: The request goes to the Gemini-native surface.
+        context_id: Its value: a context of ours or an upstream id; empty for none.
+        model: The model that the caller names; empty for the context's.
+        body: The body of the upstream request.
+        encoded: The same as JSON.
+        stream: The answer is a stream.
     """
 
-    context_field: str
-    context_id: str
-    first: UpstreamRequest
-    behind: Callable[[Prefix], UpstreamRequest]
-    is_native: bool
+    context_field: ClassVar[str]
+    is_native: ClassVar[bool]
+    """The request goes to the Gemini-native surface."""
+
+    def __init__(self, context_id: str, model: str, body: Json, *, stream: bool) -> None:
+        self.context_id = context_id
+        self.model = model
+        self.body = body
+        self.encoded: bytes = encode(body)
+        self.stream = stream
+
+    def fill_model(self, model: str) -> None:
+        """Name the context's model, which the caller left out."""
+        self.model = model
+        self.body["model"] = model
+        self.encoded = with_member(self.encoded, "model", model)
+
+    @abstractmethod
+    def request(self, prefix: Prefix) -> UpstreamRequest:
+        """Return the upstream request that sends the prompt behind a prefix."""
+
+    @property
+    def direct_request(self) -> UpstreamRequest:
+        """The upstream request where `context_id` is upstream's own."""
+        return self.request(Bound(self.context_id))
 
 
-def chat_behind(body: Json, prefix: Prefix) -> tuple[str, Json]:
-    """Return path and body of a chat behind a prefix (wire.md A.2; inline: section 0)."""
-    match prefix:
-        case Bound(upstream_id):
-            return "/context/chat/completions", {**body, "context_id": upstream_id}
-        case Inline(messages, members):
-            own = {name: value for name, value in body.items() if name != "context_id"}
-            whole = {**members, **own, "messages": [*messages, *body["messages"]]}
-            return "/chat/completions", whole
-
-
-def generate_behind(body: Json, prefix: Prefix) -> Json:
-    """Return the body of a Gemini-native generation behind a prefix."""
-    match prefix:
-        case Bound(upstream_id):
-            return {**body, "cachedContent": upstream_id} if upstream_id else body
-        case Inline(messages):
-            own = {name: value for name, value in body.items() if name != "cachedContent"}
-            before = gemini_contents(messages)
-            return {**before, **own, "contents": [*before["contents"], *body["contents"]]}
+def with_member(encoded: bytes, name: str, value: str) -> bytes:
+    """Return an encoded JSON object, which is not empty, with one more member in front."""
+    return b'{"%b":%b,%b' % (name.encode(), encode(value), encoded[1:])
 
 
 def gemini_contents(messages: Iterable[Mapping[str, Any]]) -> Json:

@@ -1,4 +1,4 @@
-"""What generating needs of a family of methods: chats here, Gemini-native generation there."""
+"""The interface of the two families of generating methods: chats and Gemini-native generation."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from .prompt import Prompt
 Event = TypeVar("Event")
 Event_co = TypeVar("Event_co", covariant=True)
 Request = TypeVar("Request", bound=GenerationRequest, contravariant=True)
-Whole_co = TypeVar("Whole_co", covariant=True)
+Whole = TypeVar("Whole")
 
 
 class StreamDecoder(Protocol[Event_co]):
-    """Turns an answer's chunks into its events."""
+    """Decodes an answer's chunks into events."""
 
     def decode(self, batch: Batch) -> Iterator[Event_co]:
         """Yield the events of the chunks that arrived together."""
@@ -45,8 +45,8 @@ class StreamDecoder(Protocol[Event_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one reader of a generation is told beside the answer.
+class ReaderTerms:
+    """One reader's terms of a generation, which differ from reader to reader.
 
     Attributes:
         resumable: The reader can come back for the rest.
@@ -62,7 +62,7 @@ class Told:
     context: pb.ContextOutcome | None = None
 
 
-class Translator(Protocol[Request, Event, Whole_co]):
+class Translator(Protocol[Request, Event, Whole]):
     """A family of methods: a streaming one and its unary twin, which share their request."""
 
     name: str
@@ -72,7 +72,7 @@ class Translator(Protocol[Request, Event, Whole_co]):
     """The request's field that names the context."""
 
     def prompt(self, request: Request, limits: Limits, *, stream: bool) -> Prompt:
-        """Return what a request asks upstream; raise REQUEST_INVALID with every violation."""
+        """Return a request's prompt; raise REQUEST_INVALID with every violation."""
         ...
 
     def decoder(self, request: Request, prompt_bytes: int) -> StreamDecoder[Event]:
@@ -81,7 +81,7 @@ class Translator(Protocol[Request, Event, Whole_co]):
 
     def whole(
         self, value: Json, request: Request, prompt_bytes: int, outcome: pb.ContextOutcome
-    ) -> Whole_co:
+    ) -> Whole:
         """Return a whole answer of upstream's."""
         ...
 
@@ -89,22 +89,26 @@ class Translator(Protocol[Request, Event, Whole_co]):
         """Return an event from its bytes."""
         ...
 
-    def fold(self, events: Iterable[Event]) -> Whole_co:
+    def fold(self, events: Iterable[Event]) -> Whole:
         """Return the whole answer that a generation's events make."""
         ...
 
-    def tell(self, event: Event, told: Told) -> None:
-        """Set, in a generation's first or last event, what differs from reader to reader."""
+    def apply(self, terms: ReaderTerms, event: Event) -> None:
+        """Set a reader's terms in a generation's first or last event."""
         ...
 
-    def outcome_of_whole(self, outcome: pb.ResponseCacheOutcome) -> bytes:
-        """Return what the response cache did, as a whole answer that says nothing else."""
+    def message(self, whole: Whole) -> pb.ChatMessage | None:
+        """Return the message that a session keeps of a whole answer; None where there is none."""
+        ...
+
+    def encoded_outcome(self, outcome: pb.ResponseCacheOutcome) -> bytes:
+        """Return a whole answer, serialized, that holds an outcome of the response cache alone."""
         ...
 
     def context(self, last: Event) -> pb.ContextOutcome:
-        """Return what happened to the context, by the last event as a reader is told it."""
+        """Return what happened to the context, from a reader's last event."""
         ...
 
     def usage(self, last: Event) -> pb.Usage:
-        """Return what a generation cost when it was made, by its last event."""
+        """Return the usage of a generation when it was made, from its last event."""
         ...

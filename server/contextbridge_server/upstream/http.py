@@ -18,6 +18,7 @@ from contextbridge import v1 as pb
 from contextbridge._version import __version__
 
 from ..errors import BridgeError, malformed, too_large
+from ..request_context import RequestContext
 from .chunks import DONE, ChunkDecoder
 from .failures import SUCCESS, failure_of_answer
 from .framing import Framing
@@ -32,7 +33,7 @@ from .http1 import (
     MalformedAnswerError,
     header_lines,
 )
-from .interface import Batch, CallTerms, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
+from .interface import Batch, LastBatch, Surface, UpstreamAnswer, UpstreamRequest
 
 Reason: TypeAlias = pb.ErrorReason.ValueType
 
@@ -129,10 +130,10 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self._connections.aclose()
 
-    async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, ctx: RequestContext) -> UpstreamAnswer:
         """Send a request and return the whole answer; failures are BridgeErrors."""
         reason = pb.ERROR_REASON_UPSTREAM_RESPONSE_TIMEOUT
-        answer = await self._begin(request, terms, self._options.response_timeout, reason)
+        answer = await self._begin(request, ctx, self._options.response_timeout, reason)
         try:
             body = await _read(answer, self._options.max_response_bytes, reason)
             return UpstreamAnswer(body, answer.headers)
@@ -141,11 +142,11 @@ class HttpUpstream:
 
     @asynccontextmanager
     async def stream(
-        self, request: UpstreamRequest, terms: CallTerms
+        self, request: UpstreamRequest, ctx: RequestContext
     ) -> AsyncIterator[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks, those of one read together."""
         reason = pb.ERROR_REASON_UPSTREAM_FIRST_EVENT_TIMEOUT
-        answer = await self._begin(request, terms, self._options.first_event_timeout, reason)
+        answer = await self._begin(request, ctx, self._options.first_event_timeout, reason)
         try:
             async with aclosing(self._chunks(answer)) as chunks:
                 yield chunks
@@ -175,18 +176,18 @@ class HttpUpstream:
                 answer.deadline = _from_now(self._options.idle_timeout)
 
     async def _begin(
-        self, request: UpstreamRequest, terms: CallTerms, wait: timedelta, late: Reason
+        self, request: UpstreamRequest, ctx: RequestContext, wait: timedelta, late: Reason
     ) -> Connection:
         """Send a request; return the connection whose answer is one of success.
 
         Args:
             request: What is sent.
-            terms: Whose call it is.
+            ctx: Whose call it is.
             wait: How long the answer is waited for from now on, beyond the return too.
             late: The reason where that is not enough.
         """
         deadline = _from_now(wait)
-        head = self._head(request, terms)
+        head = self._head(request, ctx)
         connection = self._connections.idle() or await self._connect(deadline, late)
         connection.deadline = deadline
         try:
@@ -212,14 +213,14 @@ class HttpUpstream:
         except TimeoutError as error:
             raise _timeout(late) from error
 
-    def _head(self, request: UpstreamRequest, terms: CallTerms) -> bytes:
+    def _head(self, request: UpstreamRequest, ctx: RequestContext) -> bytes:
         return b"".join(
             (
                 request.method.encode(),
                 self._target(request.surface, request.path, request.query),
                 self._host_lines,
-                self._own_lines(request.surface, request.headers, terms.upstream_key),
-                header_lines((("X-Client-Request-Id", terms.request_id),)),
+                self._own_lines(request.surface, request.headers, ctx.upstream_key),
+                header_lines((("X-Client-Request-Id", ctx.request_id),)),
                 b"Content-Length: %d\r\n\r\n" % len(request.body),
             )
         )

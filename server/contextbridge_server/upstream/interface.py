@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
+from ..request_context import RequestContext
+
 Chunk = dict[str, Any]
 """Upstream's unit of a stream: a JSON object."""
 
@@ -89,21 +91,6 @@ class UpstreamRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class CallTerms:
-    """What a call brings to each of its upstream requests.
-
-    Attributes:
-        request_id: The call's id; upstream gets it as `X-Client-Request-Id`.
-        deadline: When the caller gives up, on the event loop's clock; None for never.
-        upstream_key: The caller's own upstream key, where keys are passed through.
-    """
-
-    request_id: str
-    deadline: float | None = None
-    upstream_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
     """A whole answer with a status of success; headers are found by names in lower case."""
 
@@ -114,12 +101,12 @@ class UpstreamAnswer:
 class Upstream(Protocol):
     """The HTTP AI gateway."""
 
-    async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, ctx: RequestContext) -> UpstreamAnswer:
         """Send a request and return the whole answer; failures are BridgeErrors."""
         ...
 
     def stream(
-        self, request: UpstreamRequest, terms: CallTerms
+        self, request: UpstreamRequest, ctx: RequestContext
     ) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks, those of one read together.
 

@@ -13,8 +13,9 @@ import structlog
 from contextbridge import v1 as pb
 
 from ..errors import BridgeError
+from ..request_context import RequestContext
 from ..telemetry import names
-from .interface import Batch, CallTerms, Upstream, UpstreamAnswer, UpstreamRequest
+from .interface import Batch, Upstream, UpstreamAnswer, UpstreamRequest
 
 Result = TypeVar("Result")
 
@@ -92,35 +93,37 @@ class RetryingUpstream:
         self._policy = policy
         self._budget = budget
 
-    async def send(self, request: UpstreamRequest, terms: CallTerms) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, ctx: RequestContext) -> UpstreamAnswer:
         """Send a request and return the whole answer; failures are BridgeErrors."""
-        return await self._repeat(lambda: self._upstream.send(request, terms), terms)
+        return await self._repeat(lambda: self._upstream.send(request, ctx), ctx)
 
     @asynccontextmanager
     async def stream(
-        self, request: UpstreamRequest, terms: CallTerms
+        self, request: UpstreamRequest, ctx: RequestContext
     ) -> AsyncIterator[AsyncIterator[Batch]]:
         """Send a request and iterate over its chunks; only its beginning is repeated."""
         async with AsyncExitStack() as stack:
             yield await self._repeat(
-                lambda: stack.enter_async_context(self._upstream.stream(request, terms)), terms
+                lambda: stack.enter_async_context(self._upstream.stream(request, ctx)), ctx
             )
 
-    async def _repeat(self, attempt: Callable[[], Awaitable[Result]], terms: CallTerms) -> Result:
+    async def _repeat(
+        self, attempt: Callable[[], Awaitable[Result]], ctx: RequestContext
+    ) -> Result:
         self._budget.earn()
         for number in range(1, self._policy.max_attempts):
             try:
                 return await attempt()
             except BridgeError as error:
                 delay = self._delay(error, number)
-                if delay is None or not _fits(delay, terms) or not self._budget.spend():
+                if delay is None or not _fits(delay, ctx) or not self._budget.spend():
                     raise
                 log.info(
                     names.UPSTREAM_RETRY,
                     attempt=number,
                     delay_ms=round(delay.total_seconds() * 1000),
                     reason=pb.ErrorReason.Name(error.reason),
-                    request_id=terms.request_id,
+                    request_id=ctx.request_id,
                 )
             await asyncio.sleep(delay.total_seconds())
         return await attempt()
@@ -142,7 +145,7 @@ def may_repeat(error: BridgeError) -> bool:
     return error.reason in NOT_SENT or (error.http_status, error.reason) in TURNED_AWAY
 
 
-def _fits(delay: timedelta, terms: CallTerms) -> bool:
-    if terms.deadline is None:
+def _fits(delay: timedelta, ctx: RequestContext) -> bool:
+    if ctx.deadline is None:
         return True
-    return asyncio.get_running_loop().time() + delay.total_seconds() < terms.deadline
+    return asyncio.get_running_loop().time() + delay.total_seconds() < ctx.deadline

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from contextbridge import v1 as pb
-from contextbridge_server.callers import ANYONE, Caller, is_single_tenant, read_callers
+from contextbridge_server.rpc.callers import ANYONE, Caller, is_single_tenant, read_callers
 from contextbridge_server.contexts.answers import DirectAnswers
-from contextbridge_server.contexts.asker import Asker
+from contextbridge_server.contexts.ctx import RequestContext
 from contextbridge_server.contexts.authorizing_answers import AuthorizingAnswers
 from contextbridge_server.contexts.owners import GRACE, SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.ownership import (
@@ -33,7 +33,8 @@ from contextbridge_server.store.interface import Store
 from contextbridge_server.store.keys import owner_key
 from contextbridge_server.store.valkey import opened_store
 from contextbridge_server.translate.prompt import Prompt
-from contextbridge_server.upstream.interface import CallTerms, Surface, UpstreamRequest
+from contextbridge_server.upstream.interface import Surface, UpstreamRequest
+from contextbridge_server.request_context import RequestContext
 
 ACME = Caller("shop", "acme", unknown_ids=False)
 BOLT = Caller("desk", "bolt", unknown_ids=False)
@@ -506,20 +507,20 @@ async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_fr
 
     for refused, named in prompts.items():
         for prompt in named:
-            await owned.check(prompt, Asker(ACME, CallTerms("r")))
-            work = owned.check(prompt, Asker(BOLT, CallTerms("r")))
+            await owned.check(prompt, RequestContext(ACME, RequestContext("r")))
+            work = owned.check(prompt, RequestContext(BOLT, RequestContext("r")))
             assert await failure(work) == refused
     for caller in (ACME, BOLT):
-        await owned.check(prompt_of(), Asker(caller, CallTerms("r")))
+        await owned.check(prompt_of(), RequestContext(caller, RequestContext("r")))
 
 
 class Untouched:
     """An upstream that is never asked."""
 
-    async def send(self, request: UpstreamRequest, terms: CallTerms) -> Any:
+    async def send(self, request: UpstreamRequest, ctx: RequestContext) -> Any:
         raise AssertionError("upstream was asked")
 
-    def stream(self, request: UpstreamRequest, terms: CallTerms) -> Any:
+    def stream(self, request: UpstreamRequest, ctx: RequestContext) -> Any:
         raise AssertionError("upstream was asked")
 
 

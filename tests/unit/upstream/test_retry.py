@@ -11,12 +11,8 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.upstream.interface import (
-    CallTerms,
-    Surface,
-    UpstreamAnswer,
-    UpstreamRequest,
-)
+from contextbridge_server.upstream.interface import Surface, UpstreamAnswer, UpstreamRequest
+from contextbridge_server.request_context import RequestContext
 from contextbridge_server.upstream.retry import (
     RetryBudget,
     RetryingUpstream,
@@ -25,7 +21,7 @@ from contextbridge_server.upstream.retry import (
 )
 
 REQUEST = UpstreamRequest(Surface.CONTEXT, "POST", "/context/create", b"{}")
-TERMS = CallTerms("id-1")
+TERMS = RequestContext("id-1")
 ANSWER = UpstreamAnswer(b"{}", {})
 QUICK = RetryPolicy(base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=20))
 
@@ -40,13 +36,13 @@ class ScriptedUpstream:
     asked: list[UpstreamRequest] = field(default_factory=list)
     closed: int = 0
 
-    async def send(self, request: UpstreamRequest, _terms: CallTerms) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, _ctx: RequestContext) -> UpstreamAnswer:
         self._ask(request)
         return ANSWER
 
     @asynccontextmanager
     async def stream(
-        self, request: UpstreamRequest, _terms: CallTerms
+        self, request: UpstreamRequest, _ctx: RequestContext
     ) -> AsyncIterator[AsyncIterator[Sequence[Any]]]:
         self._ask(request)
         try:
@@ -304,7 +300,7 @@ async def test_nothing_is_waited_for_that_ends_after_the_deadline() -> None:
 
     # Act
     with pytest.raises(BridgeError):
-        await retrying(upstream, patient).send(REQUEST, CallTerms("id", deadline))
+        await retrying(upstream, patient).send(REQUEST, RequestContext("id", deadline))
 
     # Assert
     assert len(upstream.asked) == 1
@@ -316,7 +312,7 @@ async def test_a_repetition_that_ends_before_the_deadline_is_made() -> None:
     deadline = asyncio.get_running_loop().time() + 10
 
     # Act
-    await retrying(upstream).send(REQUEST, CallTerms("id", deadline))
+    await retrying(upstream).send(REQUEST, RequestContext("id", deadline))
 
     # Assert
     assert len(upstream.asked) == 2

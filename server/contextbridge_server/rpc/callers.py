@@ -3,33 +3,17 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
+
+from ..request_context import Caller
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a call.
-
-    Attributes:
-        name: The entry in the callers file.
-        tenant: Whom the caller belongs to; nothing crosses tenants.
-        unknown_ids: Whether the caller may name what upstream holds and the server never saw.
-    """
-
-    name: str
-    tenant: str
-    unknown_ids: bool = True
-
-
 Callers: TypeAlias = Mapping[str, Caller]
 """Callers by the SHA-256 of their token, in hexadecimal."""
-
-ANYONE = Caller(name="anyone", tenant="default")
-"""The caller of a server that knows no callers."""
 
 
 def read_callers(path: Path) -> Callers:
