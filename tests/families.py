@@ -59,3 +59,14 @@ async def some(call: AsyncIterable[Any], count: int) -> list[Any]:
         if len(events) == count:
             break
     return events
+
+
+def with_faults_of_user(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat's fields with the emulator's faults in `user`.
+
+    The model of a chat on a context is the context's, so its name cannot choose a fault.
+    """
+    model, plus, faults = fields.get("model", "").partition("+")
+    if not plus or not fields["context_id"].startswith("context-"):
+        return fields
+    return fields | {"model": model, "user": f"+{faults}"}

@@ -21,6 +21,7 @@ from yarl import URL
 
 import gateway_emulator
 from contextbridge import v1 as pb
+from families import with_faults_of_user
 
 
 @pytest.fixture(name="stored")
@@ -182,7 +183,7 @@ def chatting(context: Any, text: str = "Hello", **fields: Any) -> pb.ChatWithCon
     """Return a request that chats on a context, or on a raw id with a model."""
     messages = [pb.ChatMessage(role="user", content=text)]
     given = {"context_id": _id_of(context), "messages": messages} | _model_of(context)
-    return pb.ChatWithContextRequest(**(given | fields))
+    return pb.ChatWithContextRequest(**with_faults_of_user(given | fields))
 
 
 def generating(context: Any, text: str = "Hello", **fields: Any) -> pb.GenerateContentRequest:

@@ -71,7 +71,7 @@ async def complete(
     """Answer a chat; `keep` gets the completion just before its last byte goes out."""
     model = required_text(body, "model")
     plain, _ = split_model(model)
-    chosen = call.faults(model, "answer")
+    chosen = call.faults(model + _faults_of_user(body), "answer")
     if plain.startswith("unknown-"):
         raise errors.model_not_open(plain)
     new = read_new_turns(body)
@@ -93,6 +93,12 @@ async def complete(
             keep(completion)
 
         return await send(call, body, completion, chosen.wire, release)
+
+
+def _faults_of_user(body: Mapping[str, Any]) -> str:
+    """Return the faults in `user`: a chat on a context cannot change its model's name."""
+    user = body.get("user")
+    return user if isinstance(user, str) and user.startswith("+") else ""
 
 
 async def send(

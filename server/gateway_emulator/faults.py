@@ -1,7 +1,7 @@
 """Everything that can go wrong on purpose: one table, name to behaviour.
 
-A fault is chosen by the model's name (`gemini-2.5-flash+slow`, or just `slow`) or by the
-header `x-emulator-fault: slow, no-usage`. `NAME@create` and `NAME@answer` limit it to making
+A fault is chosen by the model's name (`gemini-2.5-flash+slow`, or just `slow`), by a chat's
+`user` (`+slow`), or by the header `x-emulator-fault: slow, no-usage`. `NAME@create` and `NAME@answer` limit it to making
 contexts and caches, or to answers. `+delay=0.5` and `+pace=0.01` set waits in seconds.
 """
 

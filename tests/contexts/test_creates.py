@@ -157,7 +157,9 @@ async def test_who_waits_for_a_create_that_fails_tries_next(clients, between, he
     arrived, go_on = held_creates
     async with clients(upstream=between.url, retry_max_attempts=1) as client:
         failing = f"{GEMINI}+server-error-once"
-        calls = [asyncio.create_task(client.made(failing, idempotency_key="order-7")) for _ in range(5)]
+        calls = [
+            asyncio.create_task(client.made(failing, idempotency_key="order-7")) for _ in range(5)
+        ]
         await arrived.wait()
         go_on.set()
 

@@ -6,17 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contextbridge import v1 as pb
-from contextbridge_server.rpc.callers import ANYONE, Caller
-from contextbridge_server.contexts.ctx import RequestContext
 from contextbridge_server.contexts.context_lookup import ContextLookup
 from contextbridge_server.contexts.identity import content_identity_of
 from contextbridge_server.contexts.owners import SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.records import ContextRecords
 from contextbridge_server.contexts.upstream_names import named_context
 from contextbridge_server.errors import BridgeError
+from contextbridge_server.request_context import ANYONE, Caller, RequestContext
 from contextbridge_server.store.keys import context_key, owner_key
 from contextbridge_server.store.vault import Vault
-from contextbridge_server.request_context import RequestContext
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
@@ -59,7 +57,7 @@ class Cache:
 
 
 def asker_of(tenant):
-    return RequestContext(Caller("caller", tenant), RequestContext("request-1"))
+    return RequestContext("request-1", caller=Caller("caller", tenant))
 
 
 async def reason_of(work):

@@ -1288,7 +1288,9 @@ MADE = Create("acme", CACHE)
     [
         pytest.param([], GenerationCall(0), 6, id="use"),
         pytest.param([EVICTED], GenerationCall(0), 15, id="heal"),
-        pytest.param([EVICTED], GenerationCall(1, (("plain", "stream_generate"),)), 13, id="heal a cache"),
+        pytest.param(
+            [EVICTED], GenerationCall(1, (("plain", "stream_generate"),)), 13, id="heal a cache"
+        ),
         pytest.param([], Create("acme", SESSION, times=1), 12, id="create"),
         pytest.param([], Update(1, "ttl"), 4, id="update"),
         pytest.param([MADE], Delete(2), 4, id="delete"),

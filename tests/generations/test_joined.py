@@ -670,7 +670,7 @@ async def test_an_idempotency_key_that_comes_as_the_last_one_leaves_has_its_grac
     end_unread = StoredJournals.end_unread
 
     async def ending(self, id_, **options):
-        await self.find(id_.home, max_age=timedelta(days=1), named=True)
+        await self.find(id_.lookup_key, max_age=timedelta(days=1), named=True)
         ended = await end_unread(self, id_, **options)
         if not ended:
             refused.set()
@@ -991,12 +991,12 @@ async def test_a_call_that_joins_at_once_with_an_idempotency_key_waits_for_nobod
     is_begun, is_pointed = asyncio.Event(), asyncio.Event()
     original = StoredJournals.point
 
-    async def point(self, home, digest, id_, outcome):
+    async def point(self, lookup_key, digest, id_, outcome):
         if outcome == "RESPONSE_CACHE_STATUS_MISS" and not is_begun.is_set():
             is_begun.set()
             await is_pointed.wait()
-            return await original(self, home, digest, id_, outcome)
-        result = await original(self, home, digest, id_, outcome)
+            return await original(self, lookup_key, digest, id_, outcome)
+        result = await original(self, lookup_key, digest, id_, outcome)
         is_pointed.set()
         return result
 
@@ -1025,11 +1025,11 @@ async def named_elsewhere(monkeypatch: pytest.MonkeyPatch, name: str) -> AsyncIt
     is_begun, may_go_on = asyncio.Event(), asyncio.Event()
     original = StoredJournals.point
 
-    async def point(self, home, digest, id_, outcome):
-        if home.name.endswith(f"/{name}") and not is_begun.is_set():
+    async def point(self, lookup_key, digest, id_, outcome):
+        if lookup_key.name.endswith(f"/{name}") and not is_begun.is_set():
             is_begun.set()
             await may_go_on.wait()
-        return await original(self, home, digest, id_, outcome)
+        return await original(self, lookup_key, digest, id_, outcome)
 
     with monkeypatch.context() as patching:
         patching.setattr(StoredJournals, "point", point)

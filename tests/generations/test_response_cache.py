@@ -382,7 +382,9 @@ async def test_an_answer_from_a_context_that_was_deleted_is_not_served(
 
 @ONE_STORE
 async def test_idempotency_keys_share_answers_as_others_do(caller, asked):
-    requests = [generating(idempotency_key=idempotency_key) for idempotency_key in ("r-1", "r-2", "r-1", "")]
+    requests = [
+        generating(idempotency_key=idempotency_key) for idempotency_key in ("r-1", "r-2", "r-1", "")
+    ]
 
     answers = [await caller.events(request) for request in requests]
 
@@ -993,8 +995,8 @@ async def test_the_statistics_add_up(caller, asking):
         miss_count=2,
         refreshed_count=1,
         bypassed_count=1,
-        saved_prompt_token_count=2 * sum(usage.prompt_tokens for usage in usages),
-        saved_completion_token_count=2 * sum(usage.completion_tokens for usage in usages),
+        saved_prompt_tokens=2 * sum(usage.prompt_tokens for usage in usages),
+        saved_completion_tokens=2 * sum(usage.completion_tokens for usage in usages),
     )
     assert chat.usage.reasoning_tokens
     await caller.delete(all=True)

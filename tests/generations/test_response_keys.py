@@ -15,22 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextbridge import v1 as pb
-from contextbridge_server.rpc.callers import Caller
-from contextbridge_server.contexts.ctx import RequestContext
-from contextbridge_server.generations.generation import GenerationCall
+from contextbridge_server.generations.call import GenerationCall
 from contextbridge_server.generations.response_cache import (
     LARGE_BYTES,
     cache_use,
     context_tag,
     customer_tag,
+    idempotency_lookup_key,
     request_bytes,
     request_digest,
-    idempotency_lookup_key,
     response_key,
 )
+from contextbridge_server.request_context import Caller, RequestContext
 from contextbridge_server.translate.chat_translator import ChatTranslator
 from contextbridge_server.translate.gemini_translator import GeminiTranslator
-from contextbridge_server.request_context import RequestContext
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "response_keys" / "vectors.json"
 VECTORS = json.loads(GOLDEN.read_text())
@@ -65,12 +63,22 @@ SCOPE = Scope()
 
 
 def ask_of(family, request, scope=SCOPE):
-    terms = RequestContext("request-1", None, scope.upstream_key)
-    return GenerationCall(request, TRANSLATORS[family], RequestContext(Caller("caller", scope.tenant), terms))
+    return GenerationCall(
+        request, TRANSLATORS[family], context_of(scope.tenant, scope.upstream_key)
+    )
+
+
+def context_of(tenant, upstream_key=None):
+    ctx = RequestContext("request-1", caller=Caller("caller", tenant))
+    if upstream_key is not None:
+        ctx.use_upstream_key(upstream_key)
+    return ctx
 
 
 def key_of(family, request, scope=SCOPE):
-    return response_key(ask_of(family, request, scope), scope.content, scope.upstream)
+    return response_key(
+        ask_of(family, request, scope), request.model, scope.content, scope.upstream
+    )
 
 
 # Messages in which every field is set, and messages that differ from them in one thing.
@@ -491,12 +499,16 @@ def test_who_asks_whom_about_what_counts(family):
 def test_neither_who_in_the_tenant_asks_nor_which_call_counts():
     request = plain("chat")["full"]
     asks = [
-        GenerationCall(request, TRANSLATORS["chat"], RequestContext(Caller(name, "acme", unknown), terms))
+        GenerationCall(
+            request,
+            TRANSLATORS["chat"],
+            RequestContext(request_id, deadline, Caller(name, "acme", unknown)),
+        )
         for name, unknown in (("one", True), ("two", False))
-        for terms in (RequestContext("r-1", 5.0), RequestContext("r-2"))
+        for request_id, deadline in (("r-1", 5.0), ("r-2", None))
     ]
 
-    assert len({response_key(ask, CONTEXT, "http://gateway") for ask in asks}) == 1
+    assert len({response_key(ask, "m", CONTEXT, "http://gateway") for ask in asks}) == 1
 
 
 def test_the_families_never_meet():
@@ -603,7 +615,7 @@ def test_a_request_that_came_over_the_wire_has_the_same_key(family):
     assert key_of(family, again) == key_of(family, request)
 
 
-# The digest of a request id.
+# The digest of an idempotency key.
 
 
 @FAMILIES
@@ -625,13 +637,11 @@ def test_how_an_answer_is_read_makes_no_other_request(family):
 
 def test_an_idempotency_key_is_its_tenants_and_its_accounts():
     askers = [
-        RequestContext(Caller("caller", tenant), RequestContext("r", None, key))
-        for tenant in ("acme", "bolt")
-        for key in (None, "sk-1", "sk-2")
+        context_of(tenant, key) for tenant in ("acme", "bolt") for key in (None, "sk-1", "sk-2")
     ]
 
-    homes = {idempotency_lookup_key(ctx, "id").prefix for ctx in askers}
-    assert len(homes) == len(askers)
+    lookup_keys = {idempotency_lookup_key(ctx, "id").prefix for ctx in askers}
+    assert len(lookup_keys) == len(askers)
     assert idempotency_lookup_key(askers[0], "a/b") != idempotency_lookup_key(askers[0], "b")
 
 
@@ -642,10 +652,10 @@ async def test_a_large_request_has_the_same_key_as_if_it_were_hashed_at_once():
     request = pb.ChatWithContextRequest(messages=[pb.ChatMessage(content="x" * LARGE_BYTES)])
     ask = ask_of("chat", request)
 
-    use = await cache_use(ask, CONTEXT, "http://gateway")
+    use = await cache_use(ask, "m", CONTEXT, "http://gateway")
 
     assert request_bytes(request) > LARGE_BYTES
-    assert use.key == response_key(ask, CONTEXT, "http://gateway")
+    assert use.key == response_key(ask, "m", CONTEXT, "http://gateway")
 
 
 @FAMILIES
@@ -653,7 +663,7 @@ async def test_an_answer_is_found_by_its_customer_and_its_context_however_named(
     request = REQUESTS[family](customer=pb.Customer(identifier="c-1"))
     setattr(request, CONTEXT_FIELDS[family], "context-1")
 
-    use = await cache_use(ask_of(family, request), CONTEXT, "http://gateway")
+    use = await cache_use(ask_of(family, request), "m", CONTEXT, "http://gateway")
 
     expected = {customer_tag("c-1"), context_tag("context-1"), context_tag(CONTEXT)}
     assert set(use.tags) == expected
@@ -663,7 +673,7 @@ async def test_an_answer_is_found_by_its_customer_and_its_context_however_named(
 
 @FAMILIES
 async def test_an_answer_without_context_and_customer_is_found_by_neither(family):
-    use = await cache_use(ask_of(family, REQUESTS[family]()), "", "http://gateway")
+    use = await cache_use(ask_of(family, REQUESTS[family]()), "m", "", "http://gateway")
 
     assert use.tags == ()
 
@@ -672,7 +682,7 @@ async def test_an_answer_without_context_and_customer_is_found_by_neither(family
 async def test_what_is_not_said_is_thirty_days_and_nothing_else(family):
     request = REQUESTS[family](response_cache=pb.ResponseCachePolicy(enabled=True))
 
-    use = await cache_use(ask_of(family, request), "", "http://gateway")
+    use = await cache_use(ask_of(family, request), "m", "", "http://gateway")
 
     assert (use.ttl.days, use.ttl.seconds, use.refresh) == (30, 0, False)
 

@@ -139,7 +139,9 @@ async def test_a_retry_is_a_resume_also_where_no_more_generations_may_be_begun(
 ):
     async with pair(tenant_max_journals=1) as (one, _):
         context = await one.made(GEMINI)
-        request = requests.chatting(context, COUNT, model=f"{GEMINI}+pace=0.05", idempotency_key="once")
+        request = requests.chatting(
+            context, COUNT, model=f"{GEMINI}+pace=0.05", idempotency_key="once"
+        )
         call = one.call("ChatWithContext", request)
         events = await some(call, 2)
         again = await one.call("CompleteChatWithContext", request)
@@ -286,7 +288,9 @@ async def test_a_generation_that_failed_before_its_first_event_is_begun_again(
         between.give_way()
         if family is CHAT:
             return
-        resume = requests.generating("", COUNT, model=GEMINI, idempotency_key="once", resume_after=1)
+        resume = requests.generating(
+            "", COUNT, model=GEMINI, idempotency_key="once", resume_after=1
+        )
         refused = await failure(read(other.call(family.stream, resume)))
         fresh = await read(other.call(family.stream, inline))
         again = await read(one.call(family.stream, inline))
@@ -416,7 +420,9 @@ async def test_a_stream_says_whether_it_can_be_taken_up_again(pair, bridge, clie
 
 async def test_without_a_store_nothing_can_be_gone_on_with(bridge, client_of, requests, gateway):
     async with bridge(gateway.url, store="none") as channel:
-        request = requests.generating("", COUNT, model=GEMINI, idempotency_key="once", resume_after=1)
+        request = requests.generating(
+            "", COUNT, model=GEMINI, idempotency_key="once", resume_after=1
+        )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await read(client_of(channel).call("StreamGenerateContent", request))
 

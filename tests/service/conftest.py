@@ -11,6 +11,7 @@ from aiohttp import web
 from google.rpc import error_details_pb2, status_pb2
 
 from contextbridge import v1 as pb
+from families import with_faults_of_user
 
 MODEL = "Doubao-1.5-pro-32k"
 
@@ -123,7 +124,7 @@ def chat_request_fixture() -> Callable[..., pb.ChatWithContextRequest]:
     def chat_request(context: pb.Context, text: str = "Hello", **fields: Any):
         messages = [pb.ChatMessage(role="user", content=text)]
         given = {"context_id": context.id, "model": context.model, "messages": messages}
-        return pb.ChatWithContextRequest(**(given | fields))
+        return pb.ChatWithContextRequest(**with_faults_of_user(given | fields))
 
     return chat_request
 

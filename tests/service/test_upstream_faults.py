@@ -138,7 +138,7 @@ async def test_a_busy_session_of_upstreams_says_when_to_come_back(
     failed = await failure(contexts.CompleteChatWithContext(chat_request(context, **raw)))
     first.cancel()
 
-    assert (failed.code.name, failed.reason) == ("FAILED_PRECONDITION", "CONTEXT_BUSY")
+    assert (failed.code.name, failed.reason) == ("ABORTED", "CONTEXT_BUSY")
     assert failed.retry_delay is not None
 
 

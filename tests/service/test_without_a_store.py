@@ -70,7 +70,9 @@ async def test_a_named_generation_runs_and_says_that_it_cannot_be_resumed(
 ):
     context = await create(mode=pb.CONTEXT_MODE_COMMON_PREFIX)
 
-    events = [e async for e in contexts.ChatWithContext(chat_request(context, idempotency_key="r-1"))]
+    events = [
+        e async for e in contexts.ChatWithContext(chat_request(context, idempotency_key="r-1"))
+    ]
     failed = await failure(
         contexts.ChatWithContext(chat_request(context, idempotency_key="r-1", resume_after=2))
     )

@@ -9,8 +9,8 @@ from pydantic import ByteSize, TypeAdapter
 
 import servers
 from contextbridge._version import __version__
-from contextbridge_server.rpc.callers import read_callers
 from contextbridge_server.contexts.prices import read_prices
+from contextbridge_server.rpc.callers import read_callers
 from contextbridge_server.settings import EMBEDDED, Settings, load
 from contextbridge_server.store.embedded import STOP_SECONDS
 

@@ -2,13 +2,11 @@
 
 import asyncio
 import gc
-import sys
 
 import pytest
 
-from contextbridge_server import memory
-from contextbridge_server.process.allocator import give_back
-from contextbridge_server.process.memory import BURST, giving_back
+from contextbridge_server.process import memory
+from contextbridge_server.process.memory import BURST, give_back, giving_back
 
 
 @pytest.fixture(name="given")
@@ -68,39 +66,3 @@ def test_giving_back_collects_cycles():
     give_back()
 
     assert sum(isinstance(each, Node) for each in gc.get_objects()) == count - 1
-
-
-def test_giving_back_lets_go_of_names_that_attributes_were_asked_for_by():
-    class Node:
-        color = "red"
-
-    # As C code makes it, for one question.
-    name = "colors"[:-1]
-    references = sys.getrefcount(name)
-    assert getattr(Node, name) == "red"
-
-    give_back()
-
-    assert sys.getrefcount(name) == references
-
-
-async def test_giving_back_leaves_a_small_table_of_tasks_that_still_knows_them():
-    def size() -> int:
-        return sys.getsizeof(asyncio.tasks._all_tasks.data)
-
-    give_back()
-    before, tasks = size(), asyncio.all_tasks()
-    await asyncio.gather(*(asyncio.sleep(0) for _ in range(20_000)))
-    stays = asyncio.create_task(asyncio.sleep(60))
-    await asyncio.sleep(0)  # The loop holds what has woken this task until it goes on.
-    assert size() > 10 * before
-
-    give_back()
-
-    assert size() <= 2 * before
-    assert stays in asyncio.all_tasks()
-    stays.cancel()
-    await asyncio.wait([stays])
-    del stays
-    gc.collect()
-    assert asyncio.all_tasks() == tasks

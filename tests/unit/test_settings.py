@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from contextbridge import __version__
-from contextbridge_server.rpc.callers import read_callers
 from contextbridge_server.process.cores import usable_cores
+from contextbridge_server.rpc.callers import read_callers
 from contextbridge_server.settings import (
     Settings,
     from_plain,

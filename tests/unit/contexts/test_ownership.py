@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from contextbridge import v1 as pb
-from contextbridge_server.rpc.callers import ANYONE, Caller, is_single_tenant, read_callers
 from contextbridge_server.contexts.answers import DirectAnswers
-from contextbridge_server.contexts.ctx import RequestContext
 from contextbridge_server.contexts.authorizing_answers import AuthorizingAnswers
 from contextbridge_server.contexts.owners import GRACE, SLIDING_LIFE, OwnerRecords
 from contextbridge_server.contexts.ownership import (
@@ -28,13 +26,16 @@ from contextbridge_server.contexts.upstream_names import (
     named_file,
 )
 from contextbridge_server.errors import BridgeError
+from contextbridge_server.request_context import ANYONE, Caller, RequestContext
+from contextbridge_server.rpc.callers import is_single_tenant, read_callers
 from contextbridge_server.rpc.status import trailers
 from contextbridge_server.store.interface import Store
 from contextbridge_server.store.keys import owner_key
 from contextbridge_server.store.valkey import opened_store
+from contextbridge_server.translate.chat_request import ChatPrompt
+from contextbridge_server.translate.gemini_request import GeneratePrompt
 from contextbridge_server.translate.prompt import Prompt
-from contextbridge_server.upstream.interface import Surface, UpstreamRequest
-from contextbridge_server.request_context import RequestContext
+from contextbridge_server.upstream.interface import UpstreamRequest
 
 ACME = Caller("shop", "acme", unknown_ids=False)
 BOLT = Caller("desk", "bolt", unknown_ids=False)
@@ -70,7 +71,7 @@ def alone_fixture(store: Store) -> TenantOwnership:
 async def refusal(ownership: Any, caller: Caller, *named: Any, body: bytes = b"") -> str:
     """Return why a caller may not name something, or nothing where it may."""
     try:
-        async with ownership.naming(caller, *named, body=body):
+        async with ownership.authorize(caller, *named, body=body):
             return ""
     except BridgeError as error:
         return reason(error)
@@ -335,7 +336,7 @@ async def raised_within(
     ownership: TenantOwnership, caller: Caller, error: BridgeError, named: Any = CACHE
 ) -> BridgeError:
     with pytest.raises(BridgeError) as caught:
-        async with ownership.naming(caller, named):
+        async with ownership.authorize(caller, named):
             raise error
     return caught.value
 
@@ -485,9 +486,12 @@ async def test_who_made_a_binding_may_forget_it_and_nobody_else(
 # ---------------------------------------------------------------------------- answers
 
 
-def prompt_of(context_id: str = "", *, body: bytes = b"{}", is_native: bool = False) -> Prompt:
-    asked = UpstreamRequest(Surface.CONTEXT, "POST", "/context/chat/completions", body)
-    return Prompt("context_id", context_id, asked, lambda _: asked, is_native)
+def prompt_of(
+    context_id: str = "", *, body: dict[str, str] | None = None, is_native: bool = False
+) -> Prompt:
+    if is_native:
+        return GeneratePrompt("/models/m", context_id, "m", body or {}, stream=False)
+    return ChatPrompt(context_id, "m", body or {}, stream=False)
 
 
 async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_from(
@@ -496,7 +500,7 @@ async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_fr
     await shared.claim(ACME, CACHE, SOON)
     await shared.claim(ACME, FILE, SOON)
     owned = AuthorizingAnswers(DirectAnswers(Untouched()), shared)
-    file = prompt_of(body=b'{"fileUri": "files/f1"}')
+    file = prompt_of(body={"fileUri": "files/f1"})
     prompts = {
         "CACHE_NOT_FOUND": [
             prompt_of("cachedContents/c1"),
@@ -507,11 +511,11 @@ async def test_an_answer_that_is_there_is_for_those_who_may_name_what_it_came_fr
 
     for refused, named in prompts.items():
         for prompt in named:
-            await owned.check(prompt, RequestContext(ACME, RequestContext("r")))
-            work = owned.check(prompt, RequestContext(BOLT, RequestContext("r")))
+            await owned.check(prompt, RequestContext("r", caller=ACME))
+            work = owned.check(prompt, RequestContext("r", caller=BOLT))
             assert await failure(work) == refused
     for caller in (ACME, BOLT):
-        await owned.check(prompt_of(), RequestContext(caller, RequestContext("r")))
+        await owned.check(prompt_of(), RequestContext("r", caller=caller))
 
 
 class Untouched:

@@ -68,10 +68,10 @@ def test_the_counters_are_told_as_they_are():
 
     assert statistics(counters, live_token_ms=HOUR_MS // 2, price=None) == pb.ContextStatistics(
         call_count=1,
-        prompt_token_count=2,
-        cached_token_count=3,
-        completion_token_count=4,
-        creation_token_count=5,
+        prompt_tokens=2,
+        cached_tokens=3,
+        completion_tokens=4,
+        cache_creation_tokens=5,
         restore_count=6,
         inline_count=7,
         token_hours=1.5,

@@ -62,7 +62,7 @@ async def begun_fixture(mine):
 @pytest.fixture(name="lapse")
 def lapse_fixture(store):
     """Return what has the sign of life of a generation's process lapse, as time would."""
-    return lambda id_: store.execute("DEL", f"{id_.home.prefix}{id_.id}:alive")
+    return lambda id_: store.execute("DEL", f"{id_.lookup_key.prefix}{id_.id}:alive")
 
 
 def told(error):
@@ -114,9 +114,9 @@ async def test_a_name_is_forgotten_only_where_it_still_names_the_same(mine, begu
 
 
 async def test_homes_of_other_tenants_and_names_are_apart(mine, begun):
-    for home in (LookupKey("bolt", REQUEST.name), LookupKey("acme", "request//other"), CACHE):
-        assert await mine.pointer(home) is None
-        assert await mine.open(GenerationId(home, begun.id)) is None
+    for lookup_key in (LookupKey("bolt", REQUEST.name), LookupKey("acme", "request//other"), CACHE):
+        assert await mine.pointer(lookup_key) is None
+        assert await mine.open(GenerationId(lookup_key, begun.id)) is None
 
 
 async def test_an_idempotency_key_may_name_a_generation_of_the_cache(mine, theirs):
@@ -178,7 +178,7 @@ async def test_batches_that_overlap_are_read_once(mine, theirs, begun):
 
 async def test_what_the_store_has_lost_in_between_is_never_read_over(mine, theirs, begun, store):
     # A replica that became the primary had not yet got the second batch.
-    prefix = f"{begun.home.prefix}{begun.id}"
+    prefix = f"{begun.lookup_key.prefix}{begun.id}"
     await mine.save(begun, 1, [b"1", b"2"])
     await mine.save(begun, 3, [b"3", b"4"])
     await store.execute("XDEL", f"{prefix}:events", "4-0")
@@ -197,7 +197,7 @@ async def test_what_the_store_has_lost_in_between_is_never_read_over(mine, their
 
 async def test_a_damaged_batch_cannot_be_read(mine, theirs, begun, store):
     await mine.save(begun, 1, [b"1"])
-    key = f"{begun.home.prefix}{begun.id}:events"
+    key = f"{begun.lookup_key.prefix}{begun.id}:events"
     await store.execute("XADD", key, "2-0", "batch", b"\x01\x01damaged")
 
     with pytest.raises(BridgeError) as caught:
@@ -259,7 +259,7 @@ async def test_what_has_ended_is_neither_saved_nor_ended_again(mine, begun):
 @pytest.mark.parametrize("damage", ["cut", "other", "gone"])
 async def test_a_whole_that_is_damaged_cannot_be_read(damage, mine, theirs, begun, store):
     await mine.finish(begun, Ending([b"1", b"2"]))
-    key = f"{begun.home.prefix}{begun.id}:whole"
+    key = f"{begun.lookup_key.prefix}{begun.id}:whole"
     whole = await store.execute("GET", key)
     other = Vault([KEY]).seal(b"\x01\x01\x011", f"{begun.events_label}/whole")
     damaged = {"cut": whole[:-1], "other": other}.get(damage)
@@ -331,7 +331,7 @@ async def test_a_process_that_nobody_missed_goes_on(mine, theirs, begun, lapse):
 
 
 async def test_a_sign_of_life_lapses_by_itself(mine, theirs, begun, store, monkeypatch, eventually):
-    key = f"{begun.home.prefix}{begun.id}:alive"
+    key = f"{begun.lookup_key.prefix}{begun.id}:alive"
     assert 0 < await store.execute("PTTL", key) <= ALIVE.total_seconds() * 1000
     monkeypatch.setattr(f"{MODULE}.ALIVE", timedelta(milliseconds=50))
     await mine.tend(begun)
@@ -396,7 +396,7 @@ async def test_only_what_no_idempotency_key_keeps_is_ended_unnamed(mine, begun):
 
 async def test_what_an_idempotency_key_names_is_kept_for_the_retention(mine, begun, store):
     await mine.save(begun, 1, [b"1"])
-    prefix = f"{begun.home.prefix}{begun.id}"
+    prefix = f"{begun.lookup_key.prefix}{begun.id}"
     running = [await store.execute("PTTL", f"{prefix}:{part}") for part in ("state", "events")]
     await mine.finish(begun, Ending([b"1", b"2"]))
     retention_ms = RETENTION.total_seconds() * 1000

@@ -27,7 +27,7 @@ def body_of(request):
 
 
 def test_a_bound_chat_names_the_binding():
-    request = chat_prompt(CHAT, LIMITS, stream=False).behind(Bound("ctx-9"))
+    request = chat_prompt(CHAT, LIMITS, stream=False).request(Bound("ctx-9"))
 
     assert request.path == "/context/chat/completions"
     assert body_of(request)["context_id"] == "ctx-9"
@@ -36,7 +36,7 @@ def test_a_bound_chat_names_the_binding():
 def test_an_inline_chat_begins_with_the_prefix_and_names_no_context():
     prefix = Inline([SYSTEM], {"tools": ["t"], "model": "ignored"})
 
-    request = chat_prompt(CHAT, LIMITS, stream=False).behind(prefix)
+    request = chat_prompt(CHAT, LIMITS, stream=False).request(prefix)
 
     body = body_of(request)
     assert request.path == "/chat/completions"
@@ -46,13 +46,13 @@ def test_an_inline_chat_begins_with_the_prefix_and_names_no_context():
 
 
 def test_a_bound_generation_names_the_binding():
-    request = generate_prompt(GENERATE, LIMITS, stream=True).behind(Bound("cachedContents/9"))
+    request = generate_prompt(GENERATE, LIMITS, stream=True).request(Bound("cachedContents/9"))
 
     assert body_of(request)["cachedContent"] == "cachedContents/9"
 
 
 def test_an_inline_generation_has_the_prefix_as_instruction_and_contents():
-    request = generate_prompt(GENERATE, LIMITS, stream=False).behind(Inline([SYSTEM, ASKED]))
+    request = generate_prompt(GENERATE, LIMITS, stream=False).request(Inline([SYSTEM, ASKED]))
 
     body = body_of(request)
     assert "cachedContent" not in body
@@ -64,7 +64,7 @@ def test_tokens_are_counted_behind_a_prefix_too():
     count = pb.CountTokensRequest(model="gemini", generate_content_request=GENERATE)
     prompt = count_tokens_prompt(count, LIMITS)
 
-    inner = body_of(prompt.behind(Bound("cachedContents/9")))["generateContentRequest"]
+    inner = body_of(prompt.request(Bound("cachedContents/9")))["generateContentRequest"]
 
     assert prompt.context_id == "context-1"
     assert inner["cachedContent"] == "cachedContents/9"

@@ -208,15 +208,24 @@ def _fill_map(
 # ---------------------------------------------------------------------------- requests
 
 REQUESTS: dict[str, tuple[type[Message], Callable[[Any], UpstreamRequest]]] = {
-    "chat": (pb.ChatWithContextRequest, lambda r: chat_prompt(r, LIMITS, stream=True).first),
-    "complete": (pb.ChatWithContextRequest, lambda r: chat_prompt(r, LIMITS, stream=False).first),
+    "chat": (
+        pb.ChatWithContextRequest,
+        lambda r: chat_prompt(r, LIMITS, stream=True).direct_request,
+    ),
+    "complete": (
+        pb.ChatWithContextRequest,
+        lambda r: chat_prompt(r, LIMITS, stream=False).direct_request,
+    ),
     "create": (pb.CreateContextRequest, lambda r: create_context_request(r, LIMITS, NOW)),
     "generate": (
         pb.GenerateContentRequest,
-        lambda r: generate_prompt(r, LIMITS, stream=False).first,
+        lambda r: generate_prompt(r, LIMITS, stream=False).direct_request,
     ),
-    "stream": (pb.GenerateContentRequest, lambda r: generate_prompt(r, LIMITS, stream=True).first),
-    "count": (pb.CountTokensRequest, lambda r: count_tokens_prompt(r, LIMITS).first),
+    "stream": (
+        pb.GenerateContentRequest,
+        lambda r: generate_prompt(r, LIMITS, stream=True).direct_request,
+    ),
+    "count": (pb.CountTokensRequest, lambda r: count_tokens_prompt(r, LIMITS).direct_request),
     "create cached": (
         pb.CreateCachedContentRequest,
         lambda r: create_cached_content_request(r, LIMITS),

@@ -1,109 +1,89 @@
-"""A session's turn, put together from what upstream sends."""
+"""A session's turn, as it is stored from an answer's message."""
 
-from itertools import pairwise
+import json
 
-from hypothesis import given
-from hypothesis import strategies as st
+from contextbridge import v1 as pb
+from contextbridge_server.translate.chat_messages import CHAT_ROLES, messages_json, turn_message
+from contextbridge_server.translate.chat_translator import ChatTranslator
+from contextbridge_server.translate.limits import Limits
+from contextbridge_server.translate.violations import Violations
 
-from contextbridge_server.translate.turns import AnswerReader
-
-
-def delta(text="", finish=None, index=0, **members):
-    return {
-        "choices": [
-            {"index": index, "delta": {"content": text, **members}, "finish_reason": finish}
-        ]
-    }
+CHAT = ChatTranslator()
+SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
 
 
-def message_of(*chunks):
-    reader = AnswerReader()
-    reader.read(chunks)
-    return reader.message()
+def turn_of(*events):
+    """Return the turn that a session keeps of an answer's events."""
+    numbered = [
+        pb.ChatWithContextResponse(sequence=sequence, **event)
+        for sequence, event in enumerate(events, 1)
+    ]
+    message = CHAT.message(CHAT.fold(numbered))
+    return None if message is None else turn_message(message)
+
+
+def content(text, index=0):
+    return {"content": pb.TextDelta(index=index, text=text)}
+
+
+def tool_call(**members):
+    return {"tool_call": pb.ToolCallDelta(**members)}
 
 
 def test_the_pieces_of_an_answer_are_joined():
-    message = message_of(delta("Fog, "), delta("and a lamp."), delta(finish="stop"))
+    turn = turn_of(content("Fog, "), content("and a lamp."))
 
-    assert message == {"role": "assistant", "content": "Fog, and a lamp."}
-
-
-def test_an_answer_that_did_not_end_is_no_turn():
-    assert message_of(delta("Fog, ")) is None
-
-
-def test_a_whole_answer_is_a_turn_even_without_a_reason():
-    message = message_of({"choices": [{"message": {"role": "assistant", "content": "Fog."}}]})
-
-    assert message == {"role": "assistant", "content": "Fog."}
+    assert turn == {"role": "assistant", "content": "Fog, and a lamp."}
 
 
 def test_reasoning_does_not_join_the_history():
-    message = message_of(delta(reasoning_content="hm"), delta("Fog."), delta(finish="stop"))
+    turn = turn_of({"reasoning": pb.TextDelta(text="hm")}, content("Fog."))
 
-    assert message == {"role": "assistant", "content": "Fog."}
+    assert turn == {"role": "assistant", "content": "Fog."}
 
 
 def test_only_the_first_choice_joins_the_history():
-    first, second = delta("one", "stop"), delta("two", "stop", index=1)
-
-    assert message_of(second, first) == {"role": "assistant", "content": "one"}
+    assert turn_of(content("two", 1), content("one"))["content"] == "one"
+    assert turn_of(content("two", 1)) is None
 
 
 def test_the_pieces_of_tool_calls_are_joined_by_their_index():
-    chunks = [
-        delta(tool_calls=[{"index": 1, "id": "b", "function": {"name": "sun"}}]),
-        delta(
-            tool_calls=[{"index": 0, "id": "a", "function": {"name": "tide", "arguments": '{"'}}]
-        ),
-        delta(tool_calls=[{"index": 0, "function": {"arguments": 'port":1}'}}]),
-        delta(finish="tool_calls"),
-    ]
+    turn = turn_of(
+        tool_call(call_index=1, id="b", name="sun"),
+        tool_call(call_index=0, id="a", name="tide", arguments_json='{"'),
+        tool_call(call_index=0, arguments_json='port":1}'),
+    )
 
-    assert message_of(*chunks)["tool_calls"] == [
+    assert turn["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "tide", "arguments": '{"port":1}'}},
         {"id": "b", "type": "function", "function": {"name": "sun", "arguments": ""}},
     ]
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda children: (
-        st.lists(children, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "choices",
-                    "index",
-                    "delta",
-                    "message",
-                    "content",
-                    "tool_calls",
-                    "function",
-                    "id",
-                    "name",
-                    "arguments",
-                    "finish_reason",
-                ]
-            ),
-            children,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
+def test_members_without_a_field_join_the_history():
+    turn = turn_of(
+        tool_call(id="a", name="tide", extra_json=json.dumps(SIGNATURE)),
+        {"extra": pb.ExtraDelta(extra_json='{"delta": {"annotations": [1]}}')},
+    )
+
+    assert turn["tool_calls"][0] | SIGNATURE == turn["tool_calls"][0]
+    assert turn["annotations"] == [1]
 
 
-@given(st.lists(st.dictionaries(st.just("choices"), json_values), max_size=4))
-def test_what_is_malformed_is_left_out_and_never_fails(chunks):
-    message_of(*chunks)
+def test_a_turn_is_what_its_message_sends_when_the_caller_returns_it():
+    message = pb.ChatMessage(
+        role="assistant",
+        content="Wait.",
+        tool_calls=[
+            pb.ChatToolCall(
+                id="a", name="tide", arguments_json="{}", extra_json=json.dumps(SIGNATURE)
+            )
+        ],
+        extra_json='{"annotations": [1]}',
+    )
+    violations = Violations()
 
+    [sent] = messages_json([message], CHAT_ROLES, Limits(max_inline_bytes=0), violations)
 
-@given(st.text(max_size=60), st.lists(st.integers(0, 60), max_size=6))
-def test_a_text_is_the_same_however_it_is_cut(text, cuts):
-    edges = [0, *sorted(cuts), len(text)]
-    pieces = [text[a:b] for a, b in pairwise(edges)]
-
-    message = message_of(*map(delta, pieces), delta(finish="stop"))
-
-    assert message["content"] == text
+    violations.raise_if_any()
+    assert sent == turn_message(message)

@@ -11,8 +11,8 @@ import pytest
 
 from contextbridge import v1 as pb
 from contextbridge_server.errors import BridgeError
-from contextbridge_server.upstream.interface import Surface, UpstreamAnswer, UpstreamRequest
 from contextbridge_server.request_context import RequestContext
+from contextbridge_server.upstream.interface import Surface, UpstreamAnswer, UpstreamRequest
 from contextbridge_server.upstream.retry import (
     RetryBudget,
     RetryingUpstream,

@@ -48,14 +48,14 @@ class Keeper:
 
     async def begin(self, name, tenant="acme") -> GenerationId:
         id_ = await self.stored.find_or_begin(
-            home(name, tenant), max_age=HOUR, refresh=False, named=False
+            lookup_key(name, tenant), max_age=HOUR, refresh=False, named=False
         )
         assert isinstance(id_, GenerationId)
         return id_
 
     async def is_served(self, name, tenant="acme"):
         """Tell whether a call would be answered from what is kept."""
-        id_ = await self.stored.current(home(name, tenant))
+        id_ = await self.stored.current(lookup_key(name, tenant))
         found = await self.stored.open(id_) if id_ else None
         return found is not None and found.status == "complete"
 
@@ -66,7 +66,7 @@ class Keeper:
         return await self.kept.size(tenant)
 
 
-def home(name, tenant="acme"):
+def lookup_key(name, tenant="acme"):
     return LookupKey(tenant, f"cache/{name}")
 
 
@@ -199,7 +199,7 @@ async def test_what_lapsed_is_not_counted_as_deleted(tag, keeper, eventually):
     await keeper.keep("long", "tag")
 
     async def has_lapsed():
-        return await keeper.stored.current(id_.home) is None
+        return await keeper.stored.current(id_.lookup_key) is None
 
     await eventually(has_lapsed)
 
@@ -220,7 +220,7 @@ async def test_nothing_of_what_was_deleted_stays_in_the_store(keeper):
 
     await keeper.kept.delete("acme", None)
 
-    keys = await keeper.store.execute("KEYS", f"{id_.home.prefix}*")
+    keys = await keeper.store.execute("KEYS", f"{id_.lookup_key.prefix}*")
     assert keys == []
 
 
@@ -278,7 +278,9 @@ async def test_a_bound_that_was_lowered_is_kept_again_by_and_by(store):
 
 async def test_what_is_replaced_can_be_told_from_what_replaces_it(keeper):
     first = await keeper.keep("a", "tag")
-    second = await keeper.stored.find_or_begin(home("a"), max_age=HOUR, refresh=True, named=False)
+    second = await keeper.stored.find_or_begin(
+        lookup_key("a"), max_age=HOUR, refresh=True, named=False
+    )
     ending = Ending([b"y" * 30], cached_for=HOUR, replaces=True)
     await keeper.kept.add(second, ending, ["tag"])
 

@@ -88,8 +88,8 @@ async def test_what_calls_did_not_pay_for_adds_up(store):
 
     counted = await tallies.of("acme")
     assert (counted.hit_count, counted.joined_count, counted.miss_count) == (1, 1, 1)
-    assert counted.saved_prompt_token_count == 20
-    assert counted.saved_completion_token_count == 10
+    assert counted.saved_prompt_tokens == 20
+    assert counted.saved_completion_tokens == 10
 
 
 async def test_processes_and_times_add_up_and_counting_began_once(store):
@@ -105,7 +105,7 @@ async def test_processes_and_times_add_up_and_counting_began_once(store):
         counted = await tallies.of("acme")
 
     assert (counted.hit_count, counted.miss_count, counted.corrupt_count) == (2, 1, 1)
-    assert counted.saved_prompt_token_count == 20
+    assert counted.saved_prompt_tokens == 20
     assert counted.start_time == start
     assert before < start.ToDatetime(UTC) < datetime.now(UTC) + timedelta(seconds=1)
 
@@ -164,7 +164,7 @@ async def test_what_a_store_that_is_away_does_not_take_is_added_later(store):
     flaky.is_away = False
 
     counted = await tallies.of("acme")
-    assert (counted.hit_count, counted.saved_prompt_token_count) == (2, 20)
+    assert (counted.hit_count, counted.saved_prompt_tokens) == (2, 20)
     assert (await tallies.of("acme")).hit_count == 2
 
 
