@@ -270,16 +270,79 @@ async def test_what_fails_otherwise_is_not_healed(fault, clients, failure, asked
             assert asked() == [verb(way)]
 
 
+CHAT_USES = [(model, way) for model, way in USES if way in CHATS]
+NATIVE_WAYS = [way for way in WAYS if way not in CHATS]
+
+
 @ONE_STORE
-@pytest.mark.parametrize("model, way", USES)
-async def test_another_model_than_the_contexts_is_not_healed(model, way, client, failure, asked):
+@pytest.mark.parametrize("model, way", CHAT_USES)
+async def test_a_chat_with_another_model_than_the_contexts_is_refused_naming_both(
+    model, way, client, failure, asked
+):
     context = await client.made(model)
     asked()
     other = "gemini-2.0-flash" if model == GEMINI else "Doubao-pro-32k"
 
-    await failure(client.ask(way, context, model=other))
+    failed = await failure(client.ask(way, context, model=other))
+
+    assert (failed.code, failed.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_INVALID",
+    )
+    assert list(failed.violations) == ["model"]
+    assert other in failed.violations["model"]
+    assert model in failed.violations["model"]
+    assert asked() == []
+
+
+@ONE_STORE
+@pytest.mark.parametrize("way", NATIVE_WAYS)
+async def test_another_model_on_the_native_surface_is_not_healed(way, client, failure, asked):
+    context = await client.made(GEMINI)
+    asked()
+
+    await failure(client.ask(way, context, model="gemini-2.0-flash"))
 
     assert len(asked()) == 1
+
+
+@ONE_STORE
+@pytest.mark.parametrize("model, way", CHAT_USES)
+async def test_a_chat_on_a_context_needs_no_model(model, way, client, gateway, asked):
+    context = await client.made(model, mode=pb.CONTEXT_MODE_COMMON_PREFIX)
+    named = await client.ask(way, context)
+    asked()
+
+    unnamed = await client.ask(way, context.id)
+
+    assert unnamed.text == named.text
+    assert asked() == [verb(way)]
+    assert gateway.requests[-1].json["model"] == model
+
+
+@ONE_STORE
+@pytest.mark.parametrize("model, way", CHAT_USES)
+async def test_a_context_that_is_restored_needs_no_model_either(model, way, client, gateway, asked):
+    context = await client.made(model)
+    gateway.expire(context.upstream_id)
+
+    answer = await client.ask(way, context.id)
+
+    assert answer.context.restored
+    assert gateway.requests[-1].json["model"] == model
+
+
+@ONE_STORE
+@pytest.mark.parametrize("way", ["chat", "stream"])
+async def test_a_chat_on_an_upstream_id_needs_a_model(way, client, failure, asked):
+    context = await client.made(ARK)
+    asked()
+
+    failed = await failure(client.ask(way, context.upstream_id))
+
+    assert failed.reason == "REQUEST_INVALID"
+    assert "does not know the model" in failed.violations["model"]
+    assert asked() == []
 
 
 @ONE_STORE
@@ -287,7 +350,7 @@ async def test_an_unknown_model_is_not_healed(client, failure, asked):
     context = await client.made(GEMINI)
     asked()
 
-    for way in WAYS:
+    for way in NATIVE_WAYS:
         failed = await failure(client.ask(way, context, model="gemini-unknown"))
         assert failed.reason == "CACHE_CONFLICT"
         failed = await failure(client.ask(way, context, model="unknown-1"))

@@ -17,7 +17,7 @@ ONE_STORE = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
 
 @pytest.fixture(name="reads")
 def reads_fixture(monkeypatch):
-    """Note what the store is asked that is watched."""
+    """Note what the store is asked that is tracked."""
     asked = []
     exchange = Node.exchange
 
