@@ -39,7 +39,7 @@ public final class Quickstart {
               .setContextId(context.getId())
               .setModel(context.getModel())
               .addMessages(Messages.user("Where are you?"))
-              .setRequestId(UUID.randomUUID().toString()) // A broken stream goes on by itself.
+              .setIdempotencyKey(UUID.randomUUID().toString()) // A broken stream goes on by itself.
               .build();
       try (ChatStream stream = client.chat(question)) {
         for (String piece : stream.text()) {

@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
         context_id: context.id.clone(),
         model: MODEL.into(),
         messages: vec![ChatMessage::user("Where are you?")],
-        request_id: format!("{}-turn-1", context.id),
+        idempotency_key: format!("{}-turn-1", context.id),
         ..Default::default()
     });
     let mut text = stream.text(0);

@@ -243,7 +243,7 @@ impl Builder {
         self
     }
 
-    /// How calls with a `request_id` that break are taken up again. [`Resume::OFF`] leaves that to
+    /// How calls with an `idempotency_key` that break are taken up again. [`Resume::OFF`] leaves that to
     /// the caller.
     pub fn resume(mut self, resume: Resume) -> Self {
         self.defaults.resume = resume;

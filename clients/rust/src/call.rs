@@ -60,7 +60,7 @@ impl<T> Call<T> {
         self
     }
 
-    /// How the call is sent again after a break where it has a `request_id`, instead of as the
+    /// How the call is sent again after a break where it has an `idempotency_key`, instead of as the
     /// client does.
     pub fn resume(mut self, resume: Resume) -> Self {
         self.options.resume = resume;

@@ -15,7 +15,7 @@ use crate::v1;
 /// Its connection is closed when its last clone, call and stream are dropped.
 ///
 /// Every call fails with [`Error`](crate::Error). Reads are repeated on `Unavailable`. What may cost
-/// money is repeated only where it has a `request_id`, which makes it paid once: a stream then goes
+/// money is repeated only where it has an `idempotency_key`, which makes it paid once: a stream then goes
 /// on after its newest event, and its reader sees nothing of the break.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -50,12 +50,12 @@ impl Client {
 
     /// Makes a context, which upstream charges for until its binding lapses.
     ///
-    /// Without `request_id` a repeated call makes, and pays for, a second one.
+    /// Without `idempotency_key` a repeated call makes, and pays for, a second one.
     pub fn create_context(
         &self,
         request: v1::CreateContextRequest,
     ) -> Call<v1::CreateContextResponse> {
-        let repeat = Repeat::named(&request.request_id);
+        let repeat = Repeat::named(&request.idempotency_key);
         self.unary(method!(contexts.create_context), request, repeat, |r| r)
     }
 
@@ -115,7 +115,7 @@ impl Client {
         &self,
         request: v1::ChatWithContextRequest,
     ) -> Call<v1::CompleteChatWithContextResponse> {
-        let repeat = Repeat::named(&request.request_id);
+        let repeat = Repeat::named(&request.idempotency_key);
         self.unary(
             method!(contexts.complete_chat_with_context),
             request,
@@ -131,7 +131,7 @@ impl Client {
         &self,
         request: v1::GenerateContentRequest,
     ) -> Call<v1::GenerateContentResponse> {
-        let repeat = Repeat::named(&request.request_id);
+        let repeat = Repeat::named(&request.idempotency_key);
         self.unary(method!(gemini.generate_content), request, repeat, |r| r)
     }
 

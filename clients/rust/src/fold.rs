@@ -21,7 +21,7 @@ pub trait Fold: Default {
     fn add(&mut self, event: &Self::Event);
 
     /// The place of the newest event in its generation, from 1. 0 before the first.
-    fn sequence(&self) -> i64;
+    fn sequence(&self) -> i32;
 
     /// Whether the last event was seen.
     fn complete(&self) -> bool;
@@ -39,10 +39,10 @@ pub trait Fold: Default {
 /// Folds the events of `ChatWithContext`.
 #[derive(Default)]
 pub struct ChatFold {
-    sequence: i64,
-    started: Option<v1::Started>,
+    sequence: i32,
+    started: Option<v1::ChatStarted>,
     choices: BTreeMap<i32, Choice>,
-    completed: Option<v1::Completed>,
+    completed: Option<v1::ChatCompleted>,
 }
 
 /// One choice of a chat, while it grows.
@@ -101,7 +101,7 @@ impl Fold for ChatFold {
         }
     }
 
-    fn sequence(&self) -> i64 {
+    fn sequence(&self) -> i32 {
         self.sequence
     }
 
@@ -153,6 +153,12 @@ impl Choice {
             call.name.clone_from(&delta.name);
         }
         call.arguments_json.push_str(&delta.arguments_json);
+        if !delta.extra_json.is_empty() {
+            let mut extras = Vec::new();
+            push(&mut extras, &call.extra_json);
+            push(&mut extras, &delta.extra_json);
+            call.extra_json = merge_json(&extras);
+        }
     }
 
     fn build(&self, index: i32, role: &str) -> v1::ChatChoice {
@@ -190,7 +196,7 @@ impl Choice {
 /// Folds the messages of `StreamGenerateContent`.
 #[derive(Default)]
 pub struct ContentFold {
-    sequence: i64,
+    sequence: i32,
     candidates: BTreeMap<i32, Candidate>,
     latest: v1::GenerateContentResponse,
     extras: Vec<String>,
@@ -241,7 +247,7 @@ impl Fold for ContentFold {
         push(&mut self.extras, extra_json);
     }
 
-    fn sequence(&self) -> i64 {
+    fn sequence(&self) -> i32 {
         self.sequence
     }
 

@@ -1,6 +1,6 @@
 //! Which failures a call gets over, and how long it waits before it tries again.
 //!
-//! A call with a `request_id` names its generation: sent again, it takes the same one up and is
+//! A call with an `idempotency_key` names its generation: sent again, it takes the same one up and is
 //! paid once. A call without one is never sent again, because the server keeps nothing of it.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tonic::Code;
 use crate::Error;
 use crate::v1::ErrorReason;
 
-/// How a broken call with a `request_id` is taken up again, within its deadline.
+/// How a broken call with an `idempotency_key` is taken up again, within its deadline.
 ///
 /// A try is made after at least half of the back-off, and not before the server asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +70,16 @@ pub(crate) fn broke(failure: &Error) -> bool {
 pub(crate) enum Repeat {
     /// It costs nothing.
     Read,
-    /// It has a `request_id`, and is paid once.
+    /// It has an `idempotency_key`, and is paid once.
     Named,
     /// It may not.
     Never,
 }
 
 impl Repeat {
-    /// Of a call with this `request_id`.
-    pub(crate) fn named(request_id: &str) -> Self {
-        if request_id.is_empty() {
+    /// Of a call with this `idempotency_key`.
+    pub(crate) fn named(idempotency_key: &str) -> Self {
+        if idempotency_key.is_empty() {
             Self::Never
         } else {
             Self::Named

@@ -44,10 +44,10 @@ pub(crate) mod sealed {
         where
             Self: Generation;
 
-        fn request_id(&self) -> &str;
+        fn idempotency_key(&self) -> &str;
 
         /// The sequence of the last event that is not wanted.
-        fn resume_after(&mut self) -> &mut i64;
+        fn resume_after(&mut self) -> &mut i32;
     }
 }
 
@@ -62,11 +62,11 @@ impl sealed::Sealed for v1::ChatWithContextRequest {
         method!(contexts.chat_with_context)
     }
 
-    fn request_id(&self) -> &str {
-        &self.request_id
+    fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
     }
 
-    fn resume_after(&mut self) -> &mut i64 {
+    fn resume_after(&mut self) -> &mut i32 {
         &mut self.resume_after
     }
 }
@@ -82,11 +82,11 @@ impl sealed::Sealed for v1::GenerateContentRequest {
         method!(gemini.stream_generate_content)
     }
 
-    fn request_id(&self) -> &str {
-        &self.request_id
+    fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
     }
 
-    fn resume_after(&mut self) -> &mut i64 {
+    fn resume_after(&mut self) -> &mut i32 {
         &mut self.resume_after
     }
 }
@@ -98,7 +98,7 @@ impl sealed::Sealed for v1::GenerateContentRequest {
 /// silently early: one that ends with `OK` and without its last event fails with `DataLoss`.
 ///
 /// Dropping it before its end cancels the call, and upstream's work with it, unless other calls
-/// share that (`response_cache`) or it is kept to be resumed (`request_id`).
+/// share that (`response_cache`) or it is kept to be resumed (`idempotency_key`).
 #[must_use = "a stream begins when it is read"]
 pub struct AnswerStream<G: Generation> {
     channel: Channel,
@@ -130,10 +130,10 @@ enum Step<E> {
 }
 
 impl Run {
-    fn begin(options: Defaults, request_id: &str) -> Self {
+    fn begin(options: Defaults, idempotency_key: &str) -> Self {
         let deadline = options.deadline();
         Self {
-            attempts: Attempts::new(Repeat::named(request_id), options.resume),
+            attempts: Attempts::new(Repeat::named(idempotency_key), options.resume),
             deadline,
             expiry: deadline.map(|end| Box::pin(sleep_until(end))),
         }
@@ -167,7 +167,7 @@ impl<G: Generation> AnswerStream<G> {
         self
     }
 
-    /// How a break is got over where there is a `request_id`, instead of as the client does.
+    /// How a break is got over where there is an `idempotency_key`, instead of as the client does.
     pub fn resume(mut self, resume: Resume) -> Self {
         self.options.resume = resume;
         self
@@ -175,7 +175,7 @@ impl<G: Generation> AnswerStream<G> {
 
     /// The place of the newest event in its generation, from 1. 0 before the first.
     #[must_use]
-    pub fn sequence(&self) -> i64 {
+    pub fn sequence(&self) -> i32 {
         self.fold.sequence()
     }
 
@@ -251,7 +251,7 @@ impl<G: Generation> Stream for AnswerStream<G> {
         loop {
             let run = this
                 .run
-                .get_or_insert_with(|| Run::begin(this.options, this.request.request_id()));
+                .get_or_insert_with(|| Run::begin(this.options, this.request.idempotency_key()));
             if !matches!(this.step, Step::Ended) && run.has_expired(cx) {
                 return this.fail(Error::deadline_exceeded());
             }

@@ -50,7 +50,7 @@ fn a_chat_is_what_its_unary_twin_would_have_given() {
         nanos: 0,
     });
     let answer = chat([
-        Event::Started(v1::Started {
+        Event::Started(v1::ChatStarted {
             id: "a-1".into(),
             model: "m-2026".into(),
             create_time,
@@ -69,12 +69,12 @@ fn a_chat_is_what_its_unary_twin_would_have_given() {
             finish_reason_raw: "stop".into(),
             moderation_hit_type: "violence".into(),
         }),
-        Event::Completed(v1::Completed {
+        Event::Completed(v1::ChatCompleted {
             usage: usage.clone(),
             billed_usage: usage.clone(),
             service_tier: "default".into(),
             extra_json: r#"{"a":1}"#.into(),
-            ..v1::Completed::default()
+            ..v1::ChatCompleted::default()
         }),
     ]);
     let expected = v1::CompleteChatWithContextResponse {
@@ -130,6 +130,7 @@ fn tool_calls_are_put_together_from_their_pieces() {
             id: id.into(),
             name: name.into(),
             arguments_json: arguments.into(),
+            ..v1::ToolCallDelta::default()
         })
     };
     let answer = chat([
@@ -142,12 +143,36 @@ fn tool_calls_are_put_together_from_their_pieces() {
         id: id.into(),
         name: name.into(),
         arguments_json: arguments.into(),
+        ..v1::ChatToolCall::default()
     };
     let expected = [
         call("c-1", "wind", "{}"),
         call("c-2", "tide", "{\"at\":\"Oban\"}"),
     ];
     assert_eq!(message(&answer.choices[0]).tool_calls, expected);
+}
+
+#[test]
+fn extras_of_a_tool_call_are_merged() {
+    let piece = |call_index, extra: &str| {
+        Event::ToolCall(v1::ToolCallDelta {
+            call_index,
+            extra_json: extra.into(),
+            ..v1::ToolCallDelta::default()
+        })
+    };
+    let answer = chat([
+        piece(0, r#"{"a": 1, "b": 2}"#),
+        piece(0, ""),
+        piece(0, r#"{"b": 3}"#),
+        piece(1, r#"{ "sign": "c2ln" }"#),
+    ]);
+    let extras: Vec<_> = message(&answer.choices[0])
+        .tool_calls
+        .iter()
+        .map(|call| call.extra_json.as_str())
+        .collect();
+    assert_eq!(extras, [r#"{"a":1,"b":3}"#, r#"{ "sign": "c2ln" }"#]);
 }
 
 #[test]
@@ -189,7 +214,7 @@ fn a_kind_of_event_that_is_not_known_changes_nothing_but_the_place() {
 fn a_chat_is_resumable_until_the_server_says_no() {
     let mut fold = ChatFold::default();
     assert!(fold.resumable());
-    let event = Some(Event::Started(v1::Started::default()));
+    let event = Some(Event::Started(v1::ChatStarted::default()));
     fold.add(&v1::ChatWithContextResponse { sequence: 1, event });
     assert!(!fold.resumable());
 }

@@ -128,7 +128,7 @@ async fn large_messages_pass_and_larger_ones_are_not_sent() {
 
     let request = v1::GenerateContentRequest {
         model: "x".repeat(65 << 20),
-        request_id: "id".into(),
+        idempotency_key: "id".into(),
         ..Default::default()
     };
     let error = client.generate_content(request).await.unwrap_err();

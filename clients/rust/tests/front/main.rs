@@ -10,8 +10,8 @@ mod upload;
 use std::time::Duration;
 
 use contextbridge_client::v1::{
-    ChatMessage, ChatWithContextRequest, ChatWithContextResponse, Completed, Started, TextDelta,
-    Usage, chat_with_context_response::Event,
+    ChatCompleted, ChatMessage, ChatStarted, ChatWithContextRequest, ChatWithContextResponse,
+    TextDelta, Usage, chat_with_context_response::Event,
 };
 use contextbridge_client::{Client, Resume};
 use prost::Message;
@@ -32,25 +32,25 @@ fn client_of(server: &Server) -> Client {
         .expect("a local target needs no more")
 }
 
-fn chat(request_id: &str) -> ChatWithContextRequest {
+fn chat(idempotency_key: &str) -> ChatWithContextRequest {
     ChatWithContextRequest {
         context_id: "ctx-1".into(),
         model: "m".into(),
         messages: vec![ChatMessage::user("Hello")],
-        request_id: request_id.into(),
+        idempotency_key: idempotency_key.into(),
         ..Default::default()
     }
 }
 
-fn event(sequence: i64, event: Event) -> Vec<u8> {
+fn event(sequence: i32, event: Event) -> Vec<u8> {
     let event = Some(event);
     ChatWithContextResponse { sequence, event }.encode_to_vec()
 }
 
-fn started(sequence: i64, resumable: bool) -> Vec<u8> {
+fn started(sequence: i32, resumable: bool) -> Vec<u8> {
     event(
         sequence,
-        Event::Started(Started {
+        Event::Started(ChatStarted {
             id: "a-1".into(),
             resumable,
             ..Default::default()
@@ -58,7 +58,7 @@ fn started(sequence: i64, resumable: bool) -> Vec<u8> {
     )
 }
 
-fn content(sequence: i64, text: &str) -> Vec<u8> {
+fn content(sequence: i32, text: &str) -> Vec<u8> {
     event(
         sequence,
         Event::Content(TextDelta {
@@ -68,10 +68,10 @@ fn content(sequence: i64, text: &str) -> Vec<u8> {
     )
 }
 
-fn completed(sequence: i64) -> Vec<u8> {
+fn completed(sequence: i32) -> Vec<u8> {
     event(
         sequence,
-        Event::Completed(Completed {
+        Event::Completed(ChatCompleted {
             usage: Some(Usage::default()),
             ..Default::default()
         }),

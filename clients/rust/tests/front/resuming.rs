@@ -212,8 +212,8 @@ async fn whole_answers_and_creates_with_a_name_are_sent_again() {
     ])
     .await;
     let client = client_of(&server);
-    let create = |request_id: &str| CreateContextRequest {
-        request_id: request_id.into(),
+    let create = |idempotency_key: &str| CreateContextRequest {
+        idempotency_key: idempotency_key.into(),
         ..Default::default()
     };
 

@@ -15,8 +15,9 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * <p>The call begins when it is first read, and its deadline then. Events are asked for one by one,
  * or as many as a subscriber asks for, so that a slow reader slows the server. {@linkplain #close()
  * Closing} the stream before its end cancels the call, and upstream's work with it, unless other
- * calls share that ({@code response_cache}) or it is kept to be resumed ({@code request_id}); so
- * read it in a try-with-resources statement. One that is dropped is cancelled when it is collected.
+ * calls share that ({@code response_cache}) or it is kept to be resumed ({@code idempotency_key});
+ * so read it in a try-with-resources statement. One that is dropped is cancelled when it is
+ * collected.
  *
  * <p>A stream ends with its last event or with an error, never silently early. Reading throws
  * {@link ContextBridgeException} where the call fails, with the code DATA_LOSS where it ends well
@@ -47,7 +48,7 @@ public abstract sealed class AnswerStream<E, A>
    *
    * @return the {@code sequence}; 0 before the first event
    */
-  public final long sequence() {
+  public final int sequence() {
     return fold.sequence();
   }
 

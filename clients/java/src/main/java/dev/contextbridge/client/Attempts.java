@@ -6,15 +6,18 @@ import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
-/** The tries of one call. One without a {@code request_id} has no second: nothing is kept of it. */
+/**
+ * The tries of one call. One without an {@code idempotency_key} has no second: nothing is kept of
+ * it.
+ */
 final class Attempts {
   private static final double NANOS = 1e9;
 
   private final Resume resume;
   private int used;
 
-  Attempts(Resume resume, String requestId) {
-    this.resume = requestId.isEmpty() ? Resume.OFF : resume;
+  Attempts(Resume resume, String idempotencyKey) {
+    this.resume = idempotencyKey.isEmpty() ? Resume.OFF : resume;
   }
 
   /** Takes note of a new event. */

@@ -51,10 +51,10 @@ record Calls(ManagedChannel connection, Channel channel, Duration timeout, Resum
   }
 
   /** Makes a call with one answer, and makes it again after a break where it has a name. */
-  <Q, R> R unary(MethodDescriptor<Q, R> method, Q request, String requestId) {
+  <Q, R> R unary(MethodDescriptor<Q, R> method, Q request, String idempotencyKey) {
     Deadline deadline = deadline();
     CallOptions options = CallOptions.DEFAULT.withDeadline(deadline);
-    Attempts attempts = new Attempts(resume, requestId);
+    Attempts attempts = new Attempts(resume, idempotencyKey);
     while (true) {
       try {
         return ClientCalls.blockingUnaryCall(channel, method, options, request);

@@ -3,13 +3,13 @@ package dev.contextbridge.client;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.contextbridge.v1.ChatChoice;
+import dev.contextbridge.v1.ChatCompleted;
 import dev.contextbridge.v1.ChatMessage;
+import dev.contextbridge.v1.ChatStarted;
 import dev.contextbridge.v1.ChatToolCall;
 import dev.contextbridge.v1.ChatWithContextResponse;
 import dev.contextbridge.v1.ChoiceFinished;
 import dev.contextbridge.v1.CompleteChatWithContextResponse;
-import dev.contextbridge.v1.Completed;
-import dev.contextbridge.v1.Started;
 import dev.contextbridge.v1.TextDelta;
 import dev.contextbridge.v1.TokenLogprob;
 import dev.contextbridge.v1.ToolCallDelta;
@@ -21,8 +21,8 @@ import java.util.TreeMap;
 /** Folds the events of ChatWithContext. */
 final class ChatFold extends Fold<ChatWithContextResponse, CompleteChatWithContextResponse> {
   private final SortedMap<Integer, Choice> choices = new TreeMap<>();
-  private Started started = Started.getDefaultInstance();
-  private Completed completed = Completed.getDefaultInstance();
+  private ChatStarted started = ChatStarted.getDefaultInstance();
+  private ChatCompleted completed = ChatCompleted.getDefaultInstance();
 
   @Override
   String lastEvent() {
@@ -174,11 +174,15 @@ final class ChatFold extends Fold<ChatWithContextResponse, CompleteChatWithConte
     private final StringBuilder arguments = new StringBuilder();
     private String id = "";
     private String name = "";
+    private final List<String> extras = new ArrayList<>();
 
     void add(ToolCallDelta delta) {
       id = id.isEmpty() ? delta.getId() : id;
       name = name.isEmpty() ? delta.getName() : name;
       arguments.append(delta.getArgumentsJson());
+      if (!delta.getExtraJson().isEmpty()) {
+        extras.add(delta.getExtraJson());
+      }
     }
 
     ChatToolCall build() {
@@ -186,6 +190,7 @@ final class ChatFold extends Fold<ChatWithContextResponse, CompleteChatWithConte
           .setId(id)
           .setName(name)
           .setArgumentsJson(arguments.toString())
+          .setExtraJson(Json.merge(extras))
           .build();
     }
   }

@@ -19,7 +19,7 @@ public final class ChatStream
             calls,
             ContextServiceGrpc.getChatWithContextMethod(),
             after -> request.toBuilder().setResumeAfter(after).build(),
-            request.getRequestId(),
+            request.getIdempotencyKey(),
             request.getResumeAfter(),
             fold));
   }

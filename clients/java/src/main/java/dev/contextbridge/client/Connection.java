@@ -27,9 +27,9 @@ import java.util.stream.Stream;
  *
  * <p>The channel repeats no call that upstream may charge for. It cannot tell a call that the
  * server never saw from one whose connection was lost after the server had begun, and the server's
- * own UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with a {@code
- * request_id}, which are paid once, are repeated above it, and the server does the rest: it knows
- * what upstream has seen.
+ * own UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with an {@code
+ * idempotency_key}, which are paid once, are repeated above it, and the server does the rest: it
+ * knows what upstream has seen.
  */
 final class Connection {
   // Whole answers hold images.

@@ -18,7 +18,7 @@ public final class ContentStream
             calls,
             GeminiServiceGrpc.getStreamGenerateContentMethod(),
             after -> request.toBuilder().setResumeAfter(after).build(),
-            request.getRequestId(),
+            request.getIdempotencyKey(),
             request.getResumeAfter(),
             fold));
   }

@@ -57,8 +57,8 @@ import java.util.function.Supplier;
  * gRPC's {@link io.grpc.Context} are heeded; a thread that is interrupted leaves its call, which
  * fails with the code CANCELLED, and stays marked as interrupted.
  *
- * <p>Reads are retried on UNAVAILABLE. What may cost money is repeated only where it has a {@code
- * request_id}, which makes it paid once: a stream then goes on after its newest event, and its
+ * <p>Reads are retried on UNAVAILABLE. What may cost money is repeated only where it has an {@code
+ * idempotency_key}, which makes it paid once: a stream then goes on after its newest event, and its
  * reader sees nothing of the break.
  */
 public final class ContextBridgeClient implements AutoCloseable {
@@ -93,7 +93,7 @@ public final class ContextBridgeClient implements AutoCloseable {
   /**
    * This client with another way to resume, on the same channel, which either of both closes.
    *
-   * @param resume how calls with a {@code request_id} that break are taken up again
+   * @param resume how calls with an {@code idempotency_key} that break are taken up again
    * @return a client that is cheap to make
    */
   public ContextBridgeClient withResume(Resume resume) {
@@ -123,14 +123,14 @@ public final class ContextBridgeClient implements AutoCloseable {
   /**
    * Makes a context, which upstream charges for until its binding lapses.
    *
-   * <p>Without a {@code request_id} a repeated call makes, and pays for, a second one.
+   * <p>Without an {@code idempotency_key} a repeated call makes, and pays for, a second one.
    *
    * @param request the model, the messages of the prefix, and how long it lives
    * @return the context, and what it cost
    */
   public CreateContextResponse createContext(CreateContextRequest request) {
     return calls.unary(
-        ContextServiceGrpc.getCreateContextMethod(), request, request.getRequestId());
+        ContextServiceGrpc.getCreateContextMethod(), request, request.getIdempotencyKey());
   }
 
   /**
@@ -212,7 +212,9 @@ public final class ContextBridgeClient implements AutoCloseable {
    */
   public CompleteChatWithContextResponse completeChat(ChatWithContextRequest request) {
     return calls.unary(
-        ContextServiceGrpc.getCompleteChatWithContextMethod(), request, request.getRequestId());
+        ContextServiceGrpc.getCompleteChatWithContextMethod(),
+        request,
+        request.getIdempotencyKey());
   }
 
   // Gemini
@@ -225,7 +227,7 @@ public final class ContextBridgeClient implements AutoCloseable {
    */
   public GenerateContentResponse generateContent(GenerateContentRequest request) {
     return calls.unary(
-        GeminiServiceGrpc.getGenerateContentMethod(), request, request.getRequestId());
+        GeminiServiceGrpc.getGenerateContentMethod(), request, request.getIdempotencyKey());
   }
 
   /**
@@ -586,7 +588,7 @@ public final class ContextBridgeClient implements AutoCloseable {
     }
 
     /**
-     * How calls with a {@code request_id} that break are taken up again.
+     * How calls with an {@code idempotency_key} that break are taken up again.
      *
      * @param resume {@link Resume#DEFAULT} by default; {@link Resume#OFF} leaves it to the caller
      * @return this builder

@@ -8,7 +8,7 @@ package dev.contextbridge.client;
  */
 abstract class Fold<E, A> {
   // Whoever holds the stream may ask how far it is while another thread reads it.
-  private volatile long sequence;
+  private volatile int sequence;
   private boolean complete;
   private boolean resumable = true;
 
@@ -25,7 +25,7 @@ abstract class Fold<E, A> {
   abstract A answer();
 
   /** The place of the newest event in its generation, from 1. 0 before the first. */
-  final long sequence() {
+  final int sequence() {
     return sequence;
   }
 
@@ -39,7 +39,7 @@ abstract class Fold<E, A> {
     return resumable;
   }
 
-  final void reached(long sequence) {
+  final void reached(int sequence) {
     this.sequence = sequence;
   }
 

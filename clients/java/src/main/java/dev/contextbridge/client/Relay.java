@@ -13,7 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Flow;
 import java.util.concurrent.TimeUnit;
-import java.util.function.LongFunction;
+import java.util.function.IntFunction;
 
 /**
  * Hands the events of one answer to one reader, over as many calls as it takes.
@@ -28,8 +28,8 @@ import java.util.function.LongFunction;
 final class Relay<Q, E> implements Flow.Subscription {
   private final Calls calls;
   private final MethodDescriptor<Q, E> method;
-  private final LongFunction<Q> request;
-  private final long resumeAfter;
+  private final IntFunction<Q> request;
+  private final int resumeAfter;
   private final Fold<E, ?> fold;
   private final Attempts attempts;
 
@@ -59,16 +59,16 @@ final class Relay<Q, E> implements Flow.Subscription {
   Relay(
       Calls calls,
       MethodDescriptor<Q, E> method,
-      LongFunction<Q> request,
-      String requestId,
-      long resumeAfter,
+      IntFunction<Q> request,
+      String idempotencyKey,
+      int resumeAfter,
       Fold<E, ?> fold) {
     this.calls = calls;
     this.method = method;
     this.request = request;
     this.resumeAfter = resumeAfter;
     this.fold = fold;
-    this.attempts = new Attempts(calls.resume(), requestId);
+    this.attempts = new Attempts(calls.resume(), idempotencyKey);
   }
 
   /**

@@ -3,7 +3,7 @@ package dev.contextbridge.client;
 import java.time.Duration;
 
 /**
- * How a broken call with a {@code request_id} is taken up again, within its deadline.
+ * How a broken call with an {@code idempotency_key} is taken up again, within its deadline.
  *
  * @param attempts how often in a row without a new event; 0 never resumes
  * @param initialBackoff the longest wait before the first attempt; it doubles with each, and at

@@ -10,16 +10,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.UnknownFieldSet;
 import dev.contextbridge.v1.ChatMessage;
+import dev.contextbridge.v1.ChatStarted;
 import dev.contextbridge.v1.ChatToolCall;
 import dev.contextbridge.v1.ChatWithContextResponse;
 import dev.contextbridge.v1.ChoiceFinished;
 import dev.contextbridge.v1.CompleteChatWithContextResponse;
 import dev.contextbridge.v1.ExtraDelta;
 import dev.contextbridge.v1.FinishReason;
-import dev.contextbridge.v1.Started;
 import dev.contextbridge.v1.TextDelta;
 import dev.contextbridge.v1.TokenLogprob;
 import dev.contextbridge.v1.ToolCallDelta;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class ChatFoldTest {
@@ -107,6 +108,22 @@ class ChatFoldTest {
   }
 
   @Test
+  void extrasOfAToolCallAreMerged() {
+    CompleteChatWithContextResponse answer =
+        folded(
+            toolCall(1, ToolCallDelta.newBuilder().setId("1").setExtraJson("{\"a\": 1, \"b\": 2}")),
+            toolCall(2, ToolCallDelta.newBuilder().setArgumentsJson("{}")),
+            toolCall(3, ToolCallDelta.newBuilder().setExtraJson("{\"b\": 3}")),
+            toolCall(
+                4,
+                ToolCallDelta.newBuilder().setCallIndex(1).setExtraJson("{ \"sign\": \"c2ln\" }")));
+
+    List<ChatToolCall> calls = answer.getChoices(0).getMessage().getToolCallsList();
+    assertEquals("{\"a\":1,\"b\":3}", calls.get(0).getExtraJson());
+    assertEquals("{ \"sign\": \"c2ln\" }", calls.get(1).getExtraJson());
+  }
+
+  @Test
   void extrasGoToTheChoiceAndToItsMessage() {
     CompleteChatWithContextResponse answer =
         folded(
@@ -140,17 +157,18 @@ class ChatFoldTest {
     assertTrue(fold.isResumable());
     CompleteChatWithContextResponse answer =
         folded(
-            event(1).setStarted(Started.newBuilder().setRole("critic")).build(), content(2, "x"));
+            event(1).setStarted(ChatStarted.newBuilder().setRole("critic")).build(),
+            content(2, "x"));
 
     assertFalse(fold.isResumable());
     assertEquals("critic", answer.getChoices(0).getMessage().getRole());
   }
 
-  private static ChatWithContextResponse toolCall(long sequence, ToolCallDelta.Builder delta) {
+  private static ChatWithContextResponse toolCall(int sequence, ToolCallDelta.Builder delta) {
     return event(sequence).setToolCall(delta).build();
   }
 
-  private static ChatWithContextResponse extra(long sequence, String json) {
+  private static ChatWithContextResponse extra(int sequence, String json) {
     return event(sequence).setExtra(ExtraDelta.newBuilder().setExtraJson(json)).build();
   }
 }

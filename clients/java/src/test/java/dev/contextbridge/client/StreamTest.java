@@ -59,7 +59,7 @@ class StreamTest {
   @Test
   void aStreamIsReadByEvents() {
     server.ends(started(1), content(2, "At Oban."), completed(3));
-    List<Long> sequences = new ArrayList<>();
+    List<Integer> sequences = new ArrayList<>();
     try (ChatStream stream = client.chat(chat(""))) {
       assertEquals(0, stream.sequence());
       for (ChatWithContextResponse event : stream) {
@@ -69,7 +69,7 @@ class StreamTest {
       assertThrows(NoSuchElementException.class, stream.iterator()::next);
       assertEquals("At Oban.", Answers.textOf(stream.answer()));
     }
-    assertEquals(List.of(1L, 2L, 3L), sequences);
+    assertEquals(List.of(1, 2, 3), sequences);
   }
 
   @Test
@@ -153,13 +153,13 @@ class StreamTest {
         .breaks(Status.INTERNAL, content(3, "Ob"))
         .ends(content(4, "an."), completed(5));
     try (ChatStream stream = client.chat(chat("turn-1"))) {
-      List<Long> sequences = new ArrayList<>();
+      List<Integer> sequences = new ArrayList<>();
       stream.forEach(event -> sequences.add(event.getSequence()));
-      assertEquals(List.of(1L, 2L, 3L, 4L, 5L), sequences);
+      assertEquals(List.of(1, 2, 3, 4, 5), sequences);
       assertEquals("At Oban.", Answers.textOf(stream.answer()));
     }
     assertEquals(chat("turn-1"), server.requests.take());
-    for (long after : new long[] {2, 2, 3}) {
+    for (int after : new int[] {2, 2, 3}) {
       assertEquals(
           chat("turn-1").toBuilder().setResumeAfter(after).build(), server.requests.take());
     }
@@ -411,7 +411,7 @@ class StreamTest {
     Subscriber subscriber = new Subscriber(1);
     stream.subscribe(subscriber);
     assertEquals(null, subscriber.end.get());
-    assertEquals(List.of(1L, 2L, 3L, 4L), subscriber.sequences);
+    assertEquals(List.of(1, 2, 3, 4), subscriber.sequences);
     assertEquals("At Oban.", Answers.textOf(stream.answer()));
   }
 
@@ -524,7 +524,7 @@ class StreamTest {
 
   /** A subscriber that asks for so many events at first and one more with each. */
   private static class Subscriber implements Flow.Subscriber<ChatWithContextResponse> {
-    final List<Long> sequences = new ArrayList<>();
+    final List<Integer> sequences = new ArrayList<>();
     final CompletableFuture<Void> begun = new CompletableFuture<>();
     final CompletableFuture<Throwable> end = new CompletableFuture<>();
     private final long first;
