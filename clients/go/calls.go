@@ -13,8 +13,8 @@ import (
 
 // Contexts
 
-// CreateContext makes a context, which upstream charges for until its binding lapses. Without a
-// request id a repeated call makes, and pays for, a second one.
+// CreateContext makes a context, which upstream charges for until its binding lapses. Without an
+// idempotency key a repeated call makes, and pays for, a second one.
 func (c *Client) CreateContext(
 	ctx context.Context, request *pb.CreateContextRequest, options ...CallOption,
 ) (*pb.CreateContextResponse, error) {
@@ -58,7 +58,7 @@ func (c *Client) Chat(
 	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
 ) *ChatStream {
 	request = copyOf(request)
-	open := func(ctx context.Context, after int64) (receiver[*pb.ChatWithContextResponse], error) {
+	open := func(ctx context.Context, after int32) (receiver[*pb.ChatWithContextResponse], error) {
 		request.ResumeAfter = after
 		return c.contexts.ChatWithContext(ctx, request)
 	}
@@ -88,7 +88,7 @@ func (c *Client) StreamGenerateContent(
 	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
 ) *ContentStream {
 	request = copyOf(request)
-	open := func(ctx context.Context, after int64) (receiver[*pb.GenerateContentResponse], error) {
+	open := func(ctx context.Context, after int32) (receiver[*pb.GenerateContentResponse], error) {
 		request.ResumeAfter = after
 		return c.gemini.StreamGenerateContent(ctx, request)
 	}

@@ -87,7 +87,7 @@ func (c *Client) attempts(request any, options []CallOption) attempts {
 	for _, option := range options {
 		option(&chosen)
 	}
-	if named, ok := request.(interface{ GetRequestId() string }); ok && named.GetRequestId() != "" {
+	if named, ok := request.(interface{ GetIdempotencyKey() string }); ok && named.GetIdempotencyKey() != "" {
 		return chosen.resume.attempts()
 	}
 	return attempts{}

@@ -29,7 +29,7 @@ type server struct {
 	get  func(context.Context) (*pb.GetContextResponse, error)
 
 	mutex sync.Mutex
-	after []int64
+	after []int32
 	left  chan struct{}
 }
 
@@ -60,7 +60,7 @@ func (s *server) GetContext(
 	return s.get(ctx)
 }
 
-func (s *server) asked() []int64 {
+func (s *server) asked() []int32 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return slices.Clone(s.after)
@@ -88,13 +88,13 @@ func serve(t *testing.T, s *server, options ...contextbridge.Option) *contextbri
 
 func numbered(events ...*pb.ChatWithContextResponse) []*pb.ChatWithContextResponse {
 	for place, event := range events {
-		event.Sequence = int64(place + 1)
+		event.Sequence = int32(place + 1)
 	}
 	return events
 }
 
 func started(resumable bool) *pb.ChatWithContextResponse {
-	event := &pb.Started{Id: "a-1", Resumable: resumable}
+	event := &pb.ChatStarted{Id: "a-1", Resumable: resumable}
 	return &pb.ChatWithContextResponse{Event: &pb.ChatWithContextResponse_Started{Started: event}}
 }
 
@@ -104,7 +104,7 @@ func content(text string) *pb.ChatWithContextResponse {
 }
 
 func completed() *pb.ChatWithContextResponse {
-	event := &pb.Completed{Usage: &pb.Usage{TotalTokens: 7}}
+	event := &pb.ChatCompleted{Usage: &pb.Usage{TotalTokens: 7}}
 	return &pb.ChatWithContextResponse{Event: &pb.ChatWithContextResponse_Completed{Completed: event}}
 }
 
@@ -136,7 +136,7 @@ func failing(err error) *server {
 }
 
 func named() *pb.ChatWithContextRequest {
-	return &pb.ChatWithContextRequest{ContextId: "ctx-1", Model: "m", RequestId: "r-1"}
+	return &pb.ChatWithContextRequest{ContextId: "ctx-1", Model: "m", IdempotencyKey: "r-1"}
 }
 
 var atOnce = contextbridge.WithResume(contextbridge.Resume{InitialBackoff: 1})
@@ -162,7 +162,7 @@ func TestAStreamThatBreaksAfterEachEventIsOneSequence(t *testing.T) {
 			if err != nil || contextbridge.TextOf(answer, 0) != "Hello" || answer.GetUsage().GetTotalTokens() != 7 {
 				t.Errorf("answered %v, %v", answer, err)
 			}
-			if asked := s.asked(); !slices.Equal(asked, []int64{0, 1, 2, 3}) {
+			if asked := s.asked(); !slices.Equal(asked, []int32{0, 1, 2, 3}) {
 				t.Errorf("asked after %v", asked)
 			}
 		})
@@ -172,7 +172,7 @@ func TestAStreamThatBreaksAfterEachEventIsOneSequence(t *testing.T) {
 func TestWhatIsNotResumed(t *testing.T) {
 	away := status.Error(codes.Unavailable, "away")
 	unnamed := named()
-	unnamed.RequestId = ""
+	unnamed.IdempotencyKey = ""
 	for name, tried := range map[string]struct {
 		server  *server
 		request *pb.ChatWithContextRequest

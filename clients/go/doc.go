@@ -5,6 +5,6 @@
 // contextbridge.dev/go/contextbridge/v1. Every call takes a context, whose deadline and
 // cancellation are the call's, and fails with an *Error.
 //
-// A call with a request id that breaks is taken up again where it broke, and is paid once; see
+// A call with an idempotency key that breaks is taken up again where it broke, and is paid once; see
 // Resume. A call without one that may cost money is sent once.
 package contextbridge

@@ -32,10 +32,10 @@ func ExampleClient_Chat() {
 	}
 
 	stream := client.Chat(ctx, &pb.ChatWithContextRequest{
-		ContextId: created.GetContext().GetId(),
-		Model:     created.GetContext().GetModel(),
-		Messages:  []*pb.ChatMessage{contextbridge.User("How long is the notice period?")},
-		RequestId: rand.Text(), // Lets the stream go on where it was, should its connection break.
+		ContextId:      created.GetContext().GetId(),
+		Model:          created.GetContext().GetModel(),
+		Messages:       []*pb.ChatMessage{contextbridge.User("How long is the notice period?")},
+		IdempotencyKey: rand.Text(), // Lets the stream go on where it was, should its connection break.
 	})
 	for piece, err := range stream.Text(0) {
 		if err != nil {

@@ -25,7 +25,7 @@ type fold[Event, Answer any] interface {
 
 // progress is how far a stream has come.
 type progress struct {
-	sequence  int64
+	sequence  int32
 	complete  bool // The last event was seen.
 	resumable bool // The server can give the rest again, as far as it has said.
 }
@@ -60,8 +60,8 @@ func TextOf[Answer *pb.CompleteChatWithContextResponse | *pb.GenerateContentResp
 // chatFold folds the events of ChatWithContext.
 type chatFold struct {
 	state     progress
-	started   *pb.Started
-	completed *pb.Completed
+	started   *pb.ChatStarted
+	completed *pb.ChatCompleted
 	choices   map[int32]*choice
 }
 
@@ -150,6 +150,7 @@ type choice struct {
 type toolCall struct {
 	id, name  string
 	arguments strings.Builder
+	extras    []string
 }
 
 func (c *choice) addToolCall(delta *pb.ToolCallDelta) {
@@ -161,6 +162,7 @@ func (c *choice) addToolCall(delta *pb.ToolCallDelta) {
 	call.id = cmp.Or(call.id, delta.GetId())
 	call.name = cmp.Or(call.name, delta.GetName())
 	call.arguments.WriteString(delta.GetArgumentsJson())
+	call.extras = appendText(call.extras, delta.GetExtraJson())
 }
 
 // addExtra takes what upstream said besides of a choice and, under `delta`, of its message.
@@ -192,7 +194,7 @@ func (c *choice) build(index int32, role string) *pb.ChatChoice {
 	for _, place := range slices.Sorted(maps.Keys(c.toolCalls)) {
 		call := c.toolCalls[place]
 		message.ToolCalls = append(message.ToolCalls, &pb.ChatToolCall{
-			Id: call.id, Name: call.name, ArgumentsJson: call.arguments.String(),
+			Id: call.id, Name: call.name, ArgumentsJson: call.arguments.String(), ExtraJson: mergeJSON(call.extras),
 		})
 	}
 	return &pb.ChatChoice{

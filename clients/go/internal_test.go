@@ -75,6 +75,24 @@ func TestToolCallsAndChoicesAreFolded(t *testing.T) {
 	}
 }
 
+func TestExtraMembersOfAToolCallAreMerged(t *testing.T) {
+	fold := newChatFold()
+	for _, delta := range []*pb.ToolCallDelta{
+		{ExtraJson: `{"a": 1, "b": 2}`},
+		{ArgumentsJson: "{}"},
+		{ExtraJson: `{"b": 3}`},
+		{CallIndex: 1, ExtraJson: `{ "sign": "c2ln" }`},
+	} {
+		event := &pb.ChatWithContextResponse_ToolCall{ToolCall: delta}
+		fold.add(&pb.ChatWithContextResponse{Event: event})
+	}
+
+	calls := fold.answer().GetChoices()[0].GetMessage().GetToolCalls()
+	if calls[0].GetExtraJson() != `{"a":1,"b":3}` || calls[1].GetExtraJson() != `{ "sign": "c2ln" }` {
+		t.Errorf("calls %v", calls)
+	}
+}
+
 func TestExtraMembersAreMerged(t *testing.T) {
 	fold := newChatFold()
 	for _, text := range []string{

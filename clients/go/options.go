@@ -129,7 +129,7 @@ func WithDialOptions(options ...grpc.DialOption) Option {
 	return clientOption(func(s *settings) { s.dial = append(s.dial, options...) })
 }
 
-// WithResume sets how a broken call with a request id is taken up again.
+// WithResume sets how a broken call with an idempotency key is taken up again.
 func WithResume(resume Resume) CallOption {
 	return func(c *callSettings) { c.resume = resume }
 }

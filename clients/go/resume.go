@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Resume is how a broken call with a request id is taken up again, within its deadline: a stream
+// Resume is how a broken call with an idempotency key is taken up again, within its deadline: a stream
 // after its newest event, a unary call from the start. The zero Resume is the default.
 //
 // A call breaks where its connection is lost or its server stops, and where the server is

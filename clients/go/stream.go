@@ -21,7 +21,7 @@ var ErrNoWholeAnswer = errors.New("contextbridge: a stream begun with resume_aft
 
 // Stream is an answer on its way. The call begins with the first event asked for, and ends with the
 // last event, with an error, or when its reader leaves: by a break out of a range, by Close, or by
-// cancelling the context. Leaving ends upstream's work too, unless the call has a request id or
+// cancelling the context. Leaving ends upstream's work too, unless the call has an idempotency key or
 // others share the answer.
 //
 // A stream is for one goroutine; from another it is left by cancelling the context.
@@ -30,7 +30,7 @@ type Stream[Event, Answer any] struct {
 	open   opener[Event]
 	fold   fold[Event, Answer]
 	tries  attempts
-	asked  int64 // The event after which the caller wanted to begin.
+	asked  int32 // The event after which the caller wanted to begin.
 
 	ctx    context.Context
 	cancel context.CancelFunc // Nil before the call has begun.
@@ -41,12 +41,12 @@ type Stream[Event, Answer any] struct {
 type receiver[Event any] interface{ Recv() (Event, error) }
 
 // opener begins a call for what follows an event, by its sequence.
-type opener[Event any] func(ctx context.Context, after int64) (receiver[Event], error)
+type opener[Event any] func(ctx context.Context, after int32) (receiver[Event], error)
 
 func newStream[Event, Answer any](
 	ctx context.Context,
 	client *Client,
-	request interface{ GetResumeAfter() int64 },
+	request interface{ GetResumeAfter() int32 },
 	open opener[Event],
 	whole fold[Event, Answer],
 	options []CallOption,
@@ -65,7 +65,7 @@ func newStream[Event, Answer any](
 
 // Sequence returns the place of the newest event in its generation, from 1; before the first it is
 // the request's resume_after.
-func (s *Stream[Event, Answer]) Sequence() int64 { return s.fold.progress().sequence }
+func (s *Stream[Event, Answer]) Sequence() int32 { return s.fold.progress().sequence }
 
 // Events iterates over the events as the server sends them. Where the call fails, an *Error is the
 // last that it gives. Breaking out of it closes the stream.

@@ -2,10 +2,10 @@
 
 The channel repeats no call that upstream may charge for. It cannot tell a call that the server
 never saw from one whose connection was lost after the server had begun, and the server's own
-UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with an `idempotency_key`,
-which are paid once, are repeated above it (`_resume`), and the server does the rest: it knows what
-upstream has seen. What gRPC repeats by itself (a call that never left this process, or that the
-server refused before any handler saw it) cost nothing.
+UNAVAILABLE looks like both. So it retries UNAVAILABLE on reads alone; calls with an
+`idempotency_key`, which are paid once, are repeated above it (`_resume`), and the server does the
+rest: it knows what upstream has seen. Calls that gRPC repeats by itself (those that never left this
+process, or that the server refused before any handler saw them) cost nothing.
 """
 
 import ipaddress

@@ -211,18 +211,36 @@ def context_id(context: str | pb.Context) -> str:
 def chat(
     context: str | pb.Context, messages: Messages, model: str | None, options: ChatOptions
 ) -> pb.ChatWithContextRequest:
-    """What the chats take. Raises TypeError without a model."""
+    """The request of a chat. A Context brings its model; the server knows its own contexts'."""
     if model is None:
-        if isinstance(context, str):
-            msg = "a chat on an id needs the context's model; a Context brings it"
-            raise TypeError(msg)
-        model = context.model
+        model = "" if isinstance(context, str) else context.model
     return pb.ChatWithContextRequest(
         context_id=context_id(context),
         model=model,
         messages=chat_messages(messages),
         **_fields({**options}),
     )
+
+
+def delete_cached_responses(
+    key: str | None,
+    customer_identifier: str | None,
+    context: str | pb.Context | None,
+    *,
+    all_: bool,
+) -> pb.DeleteCachedResponsesRequest:
+    """The request that deletes a target. Raises TypeError unless exactly one is given."""
+    targets = {
+        "key": key,
+        "customer_identifier": customer_identifier,
+        "context_id": None if context is None else context_id(context),
+        "all": all_ or None,
+    }
+    given: dict[str, Any] = {name: value for name, value in targets.items() if value is not None}
+    if len(given) != 1:
+        msg = "exactly one of key, customer_identifier, context and all must be given"
+        raise TypeError(msg)
+    return pb.DeleteCachedResponsesRequest(**given)
 
 
 def generate(model: str, contents: Contents, options: GenerateOptions) -> pb.GenerateContentRequest:

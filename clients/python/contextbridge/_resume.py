@@ -1,7 +1,7 @@
 """Which failures a named call gets over, and how long it waits before it tries again.
 
-A call with an `idempotency_key` names its generation: sent again, it takes the same one up and is paid
-once. A call without one is never sent again, because the server keeps nothing of it.
+A call with an `idempotency_key` names its generation: sent again, it resumes the same one and is
+paid once. A call without one is never sent again, because the server keeps nothing of it.
 """
 
 import random

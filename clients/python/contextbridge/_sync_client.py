@@ -37,9 +37,9 @@ class Client:
     """A client of a contextbridge server, for threads.
 
     It holds one channel and is made to live long; close it, or use `with`. Every
-    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE. What
-    may cost money is repeated only where it has an `idempotency_key`, which makes it paid once: a stream
-    then goes on after its newest event, and its reader sees nothing of the break.
+    method raises ContextBridgeError where the call fails. Reads are retried on UNAVAILABLE. A call
+    that may cost money is repeated only where it has an `idempotency_key`, which makes it paid
+    once: a stream then goes on after its newest event, and its reader sees no break.
 
     Args:
         target: The server's address, such as `bridge.internal:443`, `dns:///bridge:50051` or
@@ -54,8 +54,8 @@ class Client:
         timeout: The deadline of each call that brings none, streams as a whole. None sets none.
         connect_timeout: The longest wait for a connection, on the first call and on the one after a
             call that failed with UNAVAILABLE. 0 does not wait.
-        resume: How calls with an `idempotency_key` that break are taken up again: a Resume, or True for
-            its defaults. False leaves that to the caller.
+        resume: How calls with an `idempotency_key` are resumed after a break: a Resume, or True
+            for its defaults. False leaves that to the caller.
         options: gRPC channel arguments, which go before the client's own.
 
     Raises ValueError for a token or key that would leave this machine in plain text, and OSError
@@ -141,8 +141,8 @@ class Client:
             model: The model that the context is for.
             messages: The prefix, at least one message.
             timeout: The deadline; None means the client's.
-            resume: Whether the call is sent again after a break where it has an `idempotency_key`; None
-                means as the client does.
+            resume: Whether a call with an `idempotency_key` is sent again after a break; None means
+                as the client does.
             options: What ContextOptions lists.
         """
         request = _requests.create_context(model, messages, options)
@@ -230,12 +230,13 @@ class Client:
         """Continues from a context and streams the answer; the call begins when it is read.
 
         Args:
-            context: A context, or any upstream id.
+            context: A context, its id, or any upstream id.
             messages: What is new; the last message is not the assistant's.
-            model: The context's model. None takes it from `context`; an id needs it (TypeError).
+            model: The context's model. Required with an upstream id, whose model the server does
+                not know.
             timeout: The deadline of the whole stream, breaks included; None means the client's.
-            resume: How a break is got over where there is an `idempotency_key`; None means as the client
-                does.
+            resume: How a call with an `idempotency_key` is resumed after a break; None means as the
+                client does.
             options: What ChatOptions lists.
         """
         request = _requests.chat(context, messages, model, options)
@@ -276,8 +277,8 @@ class Client:
             model: The model, such as `gemini-2.5-flash`.
             contents: The conversation.
             timeout: The deadline; None means the client's.
-            resume: Whether the call is sent again after a break where it has an `idempotency_key`; None
-                means as the client does.
+            resume: Whether a call with an `idempotency_key` is sent again after a break; None means
+                as the client does.
             options: What GenerateOptions lists.
         """
         request = _requests.generate(model, contents, options)
@@ -385,29 +386,24 @@ class Client:
     def delete_cached_responses(
         self,
         *,
-        key: str = "",
-        customer_identifier: str = "",
-        context: str | pb.Context = "",
+        key: str | None = None,
+        customer_identifier: str | None = None,
+        context: str | pb.Context | None = None,
         all: bool = False,  # noqa: A002 - The request's field.
         timeout: Timeout = None,
     ) -> int:
         """Deletes answers that the server keeps for the caller's tenant; returns how many.
 
-        Exactly one argument says which: without one nothing is deleted and the call fails.
+        Exactly one of the targets is given; anything else raises TypeError and deletes nothing.
 
         Args:
-            key: The answer with this key, which `response_cache.key` of an answer is.
-            customer_identifier: Those that were made for this customer.
-            context: Those that start from this context, or from one of the same content.
-            all: True for all of them.
+            key: The key of an answer, as its `response_cache.key` has it.
+            customer_identifier: The customer whose answers are deleted.
+            context: The context whose answers are deleted, with those from the same content.
+            all: True deletes all answers of the tenant.
             timeout: The deadline; None means the client's.
         """
-        request = pb.DeleteCachedResponsesRequest(
-            key=key,
-            customer_identifier=customer_identifier,
-            context_id=_requests.context_id(context),
-            all=all,
-        )
+        request = _requests.delete_cached_responses(key, customer_identifier, context, all_=all)
         method = self.stubs.response_cache.DeleteCachedResponses
         response = self._transport.unary(method, request, timeout)
         return response.deleted_count

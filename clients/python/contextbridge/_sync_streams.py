@@ -29,8 +29,8 @@ class Stream(Generic[_RequestT, _EventT, _AnswerT]):
 
     The call begins with the first event asked for, or on entering `with`. Leaving that, or calling
     `close`, before the end cancels it, and upstream's work with it, unless other calls share that
-    (`response_cache`) or it is kept to be resumed (`idempotency_key`). A stream that is dropped before
-    its end is cancelled too, with a ResourceWarning.
+    (`response_cache`) or it is kept to be resumed (`idempotency_key`). A stream that is dropped
+    before its end is cancelled too, with a ResourceWarning.
 
     Iterating raises ContextBridgeError where the call fails, and where it ends well without its
     last event; ContextBridgeError with code CANCELLED once it was cancelled. One thread reads a

@@ -21,7 +21,7 @@ const stream = client.chat({
   contextId,
   model: "Doubao-1.5-pro-32k",
   messages: [{ role: "user", content: "Where are you?" }],
-  requestId: randomUUID(), // Lets the stream go on where it was, should its connection break.
+  idempotencyKey: randomUUID(), // Lets the stream go on where it was, should its connection break.
 });
 for await (const piece of stream.text()) {
   process.stdout.write(piece);

@@ -12,7 +12,7 @@ export interface CallOptions {
    * the client's.
    */
   readonly timeoutMs?: number | undefined;
-  /** How a call with a request id that breaks is taken up again. Undefined means as the client does. */
+  /** How a call with an idempotency key that breaks is taken up again. Undefined means as the client does. */
   readonly resume?: Resume | undefined;
 }
 

@@ -49,7 +49,7 @@ export interface Stubs {
  *
  * Requests are objects of the messages' fields. Every method throws ContextBridgeError where the
  * call fails. Reads are repeated on UNAVAILABLE; what may cost money is repeated only where it has
- * a `requestId`, which makes it paid once: a stream then goes on after its newest event.
+ * an `idempotencyKey`, which makes it paid once: a stream then goes on after its newest event.
  */
 export class Client implements Disposable {
   /** The stubs, for whatever this class leaves out; read their errors with ContextBridgeError.from. */
@@ -95,7 +95,7 @@ export class Client implements Disposable {
   }
 
   /**
-   * Makes a context, which upstream charges for until its binding lapses. Without `requestId` a
+   * Makes a context, which upstream charges for until its binding lapses. Without `idempotencyKey` a
    * repeated call makes, and pays for, a second one.
    */
   createContext(
@@ -289,16 +289,16 @@ export class Client implements Disposable {
     return new Limits(options.signal, options.timeoutMs ?? this.#options.timeoutMs);
   }
 
-  #named(requestId: string | undefined, options: CallOptions = {}): Attempts {
-    return Attempts.ofNamed(options.resume ?? this.#options.resume ?? true, requestId);
+  #named(idempotencyKey: string | undefined, options: CallOptions = {}): Attempts {
+    return Attempts.ofNamed(options.resume ?? this.#options.resume ?? true, idempotencyKey);
   }
 
-  #paid<Request extends { requestId?: string }, Response>(
+  #paid<Request extends { idempotencyKey?: string }, Response>(
     method: (request: Request, options: object) => Promise<Response>,
     request: Request,
     options: CallOptions | undefined,
   ): Promise<Response> {
-    const attempts = this.#named(request.requestId, options);
+    const attempts = this.#named(request.idempotencyKey, options);
     return unary(method, request, this.#limits(options), attempts);
   }
 
@@ -338,14 +338,14 @@ export class Client implements Disposable {
   }
 
   #streaming<Event>(
-    request: { requestId?: string; resumeAfter?: bigint },
+    request: { idempotencyKey?: string; resumeAfter?: number },
     open: StreamCall<Event>["open"],
     options: CallOptions = {},
   ): StreamCall<Event> {
     return {
       open,
-      resumeAfter: request.resumeAfter ?? 0n,
-      attempts: this.#named(request.requestId, options),
+      resumeAfter: request.resumeAfter ?? 0,
+      attempts: this.#named(request.idempotencyKey, options),
       signal: options.signal,
       timeoutMs: options.timeoutMs ?? this.#options.timeoutMs,
     };

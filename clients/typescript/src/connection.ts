@@ -43,7 +43,7 @@ export interface ClientOptions {
   readonly keepaliveMs?: number;
   /** The deadline of each call that brings none, streams as a whole. */
   readonly timeoutMs?: number;
-  /** How calls with a request id that break are taken up again; true unless it is given. */
+  /** How calls with an idempotency key that break are taken up again; true unless it is given. */
   readonly resume?: Resume;
   /** Options of connect's transport, which go before the client's own. */
   readonly transport?: Partial<GrpcTransportOptions>;

@@ -11,7 +11,7 @@ import {
   ChatChoiceSchema,
   type ChatWithContextResponse,
   type ChoiceFinished,
-  type Completed,
+  type ChatCompleted,
   type CompleteChatWithContextResponse,
   CompleteChatWithContextResponseSchema,
   ContentSchema,
@@ -19,7 +19,7 @@ import {
   GenerateContentResponseSchema,
   type Part,
   PartSchema,
-  type Started,
+  type ChatStarted,
   type TokenLogprob,
   type ToolCallDelta,
 } from "./v1.js";
@@ -32,7 +32,7 @@ export interface Fold<Event, Whole> {
   /** What a whole stream ends with, for people. */
   readonly lastEvent: string;
   /** The place of the newest event in its generation, from 1; 0 before the first. */
-  readonly sequence: bigint;
+  readonly sequence: number;
   /** The last event was seen. */
   readonly complete: boolean;
   /** The server can give the rest again, as far as it has said. */
@@ -48,12 +48,12 @@ export interface Fold<Event, Whole> {
 /** Folds the events of ChatWithContext. */
 export class ChatFold implements Fold<ChatWithContextResponse, CompleteChatWithContextResponse> {
   readonly lastEvent = "`completed`";
-  sequence = 0n;
+  sequence = 0;
   complete = false;
   resumable = true;
   readonly #choices = new Map<number, Choice>();
-  #started: Started | undefined;
-  #completed: Completed | undefined;
+  #started: ChatStarted | undefined;
+  #completed: ChatCompleted | undefined;
 
   /** Takes the next event. One of a kind that this version does not know changes nothing else. */
   add({ sequence, event }: ChatWithContextResponse): void {
@@ -156,6 +156,7 @@ class Choice {
           id: deltas.find((delta) => delta.id)?.id ?? "",
           name: deltas.find((delta) => delta.name)?.name ?? "",
           argumentsJson: deltas.map((delta) => delta.argumentsJson).join(""),
+          extraJson: mergeJson(deltas.map((delta) => delta.extraJson).filter((text) => text)),
         })),
         extraJson: textOfMembers(rest),
       },
@@ -179,7 +180,7 @@ function withoutName(members: Members): { name: string; rest: Members } {
 /** Folds the messages of StreamGenerateContent. */
 export class ContentFold implements Fold<GenerateContentResponse, GenerateContentResponse> {
   readonly lastEvent = "`billed_usage`";
-  sequence = 0n;
+  sequence = 0;
   complete = false;
   readonly resumable = true;
   readonly #candidates = new Map<number, GrowingCandidate>();

@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 
 import type { ContextBridgeError } from "./errors.js";
 
-/** How a broken call with a request id is taken up again, within its deadline. */
+/** How a broken call with an idempotency key is taken up again, within its deadline. */
 export interface ResumePolicy {
   /** How often in a row without a new event; 5 unless it is given. 0 never resumes. */
   readonly attempts?: number;
@@ -52,10 +52,10 @@ export class Attempts {
     private readonly helps: (failure: ContextBridgeError) => boolean,
   ) {}
 
-  /** Those of a call that may cost money: one, where it has no request id. */
-  static ofNamed(resume: Resume, requestId: string | undefined): Attempts {
+  /** Those of a call that may cost money: one, where it has no idempotency key. */
+  static ofNamed(resume: Resume, idempotencyKey: string | undefined): Attempts {
     const chosen = resume === true ? {} : resume === false ? NEVER : resume;
-    return new Attempts(requestId ? { ...DEFAULT, ...chosen } : NEVER, broke);
+    return new Attempts(idempotencyKey ? { ...DEFAULT, ...chosen } : NEVER, broke);
   }
 
   /** Those of a call that reads: on UNAVAILABLE alone. */

@@ -19,8 +19,8 @@ export type ContentStream = AnswerStream<GenerateContentResponse, GenerateConten
 /** How a stream is made: what a client knows of its call. */
 export interface StreamCall<Event> {
   /** Begins a call for what follows an event, by its sequence. */
-  readonly open: (after: bigint, options: RpcOptions) => AsyncIterable<Event>;
-  readonly resumeAfter: bigint;
+  readonly open: (after: number, options: RpcOptions) => AsyncIterable<Event>;
+  readonly resumeAfter: number;
   readonly attempts: Attempts;
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
@@ -30,7 +30,7 @@ export interface StreamCall<Event> {
  * An answer on its way: an async iterator over its events, as the server sends them.
  *
  * The call begins with the first event asked for. Leaving a `for await` early, or `cancel`, ends
- * it, and upstream's work with it, unless others share the answer or it has a request id. A stream
+ * it, and upstream's work with it, unless others share the answer or it has an idempotency key. A stream
  * throws ContextBridgeError where the call fails, and where it ends well without its last event.
  */
 export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event> {
@@ -52,7 +52,7 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
    * The place of the newest event in its generation, from 1; before the first it is the request's
    * `resumeAfter`.
    */
-  get sequence(): bigint {
+  get sequence(): number {
     return this.#fold.sequence || this.#call.resumeAfter;
   }
 
@@ -109,7 +109,7 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
    * beginning is not here.
    */
   async answer(): Promise<Answer> {
-    if (this.#call.resumeAfter > 0n) {
+    if (this.#call.resumeAfter > 0) {
       throw new RangeError("a stream begun with resumeAfter has no whole answer");
     }
     while (!(await this.next()).done);
@@ -141,7 +141,7 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
   #end(): void {
     this.#ended = true;
     // A caller that has the last event asks for what follows it, which is nothing.
-    if (!this.#fold.complete && (this.#fold.sequence > 0n || this.#call.resumeAfter === 0n)) {
+    if (!this.#fold.complete && (this.#fold.sequence > 0 || this.#call.resumeAfter === 0)) {
       this.#failure = incomplete(this.#fold.lastEvent);
     }
   }

@@ -64,7 +64,7 @@ async function serve(
 }
 
 function numbered(...events: Event["event"][]): Event[] {
-  return events.map((event, place) => ({ sequence: BigInt(place + 1), event }) as Event);
+  return events.map((event, place) => ({ sequence: place + 1, event }) as Event);
 }
 
 const started = (resumable = true): Event["event"] => ({
@@ -72,25 +72,25 @@ const started = (resumable = true): Event["event"] => ({
   value: { id: "a-1", resumable },
 });
 const content = (text: string): Event["event"] => ({ case: "content", value: { text } });
-const completed: Event["event"] = { case: "completed", value: { usage: { totalTokens: 7n } } };
+const completed: Event["event"] = { case: "completed", value: { usage: { totalTokens: 7 } } };
 const HELLO = numbered(started(), content("Hel"), content("lo"), completed);
 
-const NAMED = { contextId: "ctx-1", model: "m", requestId: "r-1" };
+const NAMED = { contextId: "ctx-1", model: "m", idempotencyKey: "r-1" };
 const AT_ONCE = { resume: { initialBackoffMs: 0 } };
 
 /** Sends one event a call, breaks off after each but the last, and notes what was asked for. */
-function oneEach(events: Event[], code: Code, asked: bigint[]): Chat {
+function oneEach(events: Event[], code: Code, asked: number[]): Chat {
   return async function* ({ resumeAfter }: ChatWithContextRequest) {
     asked.push(resumeAfter);
     await Promise.resolve();
-    yield events[Number(resumeAfter)] ?? {};
-    if (Number(resumeAfter) + 1 < events.length) {
+    yield events[resumeAfter] ?? {};
+    if (resumeAfter + 1 < events.length) {
       throw new ConnectError("cut off", code);
     }
   };
 }
 
-function failing(error: ConnectError | undefined, asked: bigint[] = []): Chat {
+function failing(error: ConnectError | undefined, asked: number[] = []): Chat {
   // eslint-disable-next-line require-yield -- It fails before its first event.
   return async function* ({ resumeAfter }: ChatWithContextRequest) {
     asked.push(resumeAfter);
@@ -125,18 +125,18 @@ async function failureOf(call: Promise<unknown>): Promise<ContextBridgeError> {
 
 for (const code of [Code.Unavailable, Code.Canceled, Code.Internal, Code.Unknown]) {
   test(`a stream that breaks with ${Code[code]} after each event is one sequence`, async () => {
-    const asked: bigint[] = [];
+    const asked: number[] = [];
     const client = await serve({ chatWithContext: oneEach(HELLO, code, asked) });
     const stream = client.chat(NAMED, AT_ONCE);
-    const seen: bigint[] = [];
+    const seen: number[] = [];
     for await (const event of stream) {
       seen.push(event.sequence);
     }
-    assert.deepEqual(seen, [1n, 2n, 3n, 4n]);
-    assert.deepEqual(asked, [0n, 1n, 2n, 3n]);
+    assert.deepEqual(seen, [1, 2, 3, 4]);
+    assert.deepEqual(asked, [0, 1, 2, 3]);
     const answer = await stream.answer();
     assert.equal(textOf(answer), "Hello");
-    assert.equal(answer.usage?.totalTokens, 7n);
+    assert.equal(answer.usage?.totalTokens, 7);
   });
 }
 
@@ -145,7 +145,7 @@ test("what is not resumed", async (t) => {
   const upstream = withReason(Code.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE");
   const store = withReason(Code.Unavailable, "ERROR_REASON_STORE_UNAVAILABLE");
   const cases: [string, ConnectError, object, object, number][] = [
-    ["a call without a name", away, { ...NAMED, requestId: "" }, AT_ONCE, 1],
+    ["a call without a name", away, { ...NAMED, idempotencyKey: "" }, AT_ONCE, 1],
     ["a call that wants it so", away, NAMED, { resume: false }, 1],
     ["a sixth time", away, NAMED, AT_ONCE, 6],
     ["another status", new ConnectError("no", Code.NotFound), NAMED, AT_ONCE, 1],
@@ -154,18 +154,18 @@ test("what is not resumed", async (t) => {
   ];
   for (const [name, error, request, options, times] of cases) {
     await t.test(name, async () => {
-      const asked: bigint[] = [];
+      const asked: number[] = [];
       const client = await serve({ chatWithContext: failing(error, asked) });
       await failureOf(client.chat(request, options).answer());
       assert.equal(asked.length, times);
     });
   }
   await t.test("what is not resumable", async () => {
-    const asked: bigint[] = [];
+    const asked: number[] = [];
     const events = numbered(started(false), completed);
     const client = await serve({ chatWithContext: oneEach(events, Code.Unavailable, asked) });
     await failureOf(client.chat(NAMED, AT_ONCE).answer());
-    assert.deepEqual(asked, [0n]);
+    assert.deepEqual(asked, [0]);
   });
 });
 
@@ -217,7 +217,7 @@ test("a stream without its last event is data loss", async () => {
 
 test("a stream begun in the middle has no whole answer", async () => {
   const client = await serve({ chatWithContext: failing(undefined) });
-  const stream = client.chat({ ...NAMED, resumeAfter: 2n });
+  const stream = client.chat({ ...NAMED, resumeAfter: 2 });
   assert.deepEqual(await stream.next(), { done: true, value: undefined });
   await assert.rejects(stream.answer(), RangeError);
 });

@@ -29,7 +29,7 @@ test("tool calls and choices are folded", () => {
     fold.add(event({ event: { case: "toolCall", value } }));
   }
   fold.add(event({ event: { case: "content", value: { text: "Hi" } } }));
-  fold.add(event({ sequence: 9n })); // Of a kind that this version does not know.
+  fold.add(event({ sequence: 9 })); // Of a kind that this version does not know.
   const answer = fold.answer();
   assert.deepEqual(
     answer.choices[1]?.message?.toolCalls.map(({ id, name, argumentsJson }) => [
@@ -43,7 +43,23 @@ test("tool calls and choices are folded", () => {
     ],
   );
   assert.equal(textOf(answer), "Hi");
-  assert.equal(fold.sequence, 9n);
+  assert.equal(fold.sequence, 9);
+});
+
+test("members that upstream adds to a tool call are merged", () => {
+  const fold = new ChatFold();
+  for (const value of [
+    { extraJson: '{"a": 1, "b": 2}' },
+    { argumentsJson: "{}" },
+    { extraJson: '{"b": 3}' },
+    { callIndex: 1, extraJson: '{ "sign": "c2ln" }' },
+  ]) {
+    fold.add(event({ event: { case: "toolCall", value } }));
+  }
+  assert.deepEqual(
+    fold.answer().choices[0]?.message?.toolCalls.map(({ extraJson }) => extraJson),
+    ['{"a":1,"b":3}', '{ "sign": "c2ln" }'],
+  );
 });
 
 test("members that upstream adds are merged, letter by letter", () => {
@@ -102,7 +118,7 @@ test("pieces of Gemini are folded", () => {
     );
   }
   fold.add(
-    create(GenerateContentResponseSchema, { billedUsage: {}, modelVersion: "v", sequence: 6n }),
+    create(GenerateContentResponseSchema, { billedUsage: {}, modelVersion: "v", sequence: 6 }),
   );
   const answer = fold.answer();
   const [candidate] = answer.candidates;

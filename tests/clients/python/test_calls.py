@@ -163,10 +163,15 @@ async def test_complete_chat_sends_every_option(client: Any, script: Any) -> Non
     assert sent.extra_body["thinking"]["type"] == "disabled"
 
 
-async def test_a_chat_on_an_id_needs_a_model(client: Any, script: Any) -> None:
+async def test_a_chat_on_an_id_leaves_the_model_to_the_server(client: Any, script: Any) -> None:
     script.answer("CompleteChatWithContext", pb.CompleteChatWithContextResponse())
-    with pytest.raises(TypeError, match="needs the context's model"):
-        await client.complete_chat("ctx-1", "Hello")
+    await client.complete_chat("context-1", "Hello")
+    sent = script.sent("CompleteChatWithContext")
+    assert (sent.context_id, sent.model) == ("context-1", "")
+
+
+async def test_a_chat_on_an_upstream_id_names_the_model(client: Any, script: Any) -> None:
+    script.answer("CompleteChatWithContext", pb.CompleteChatWithContextResponse())
     await client.complete_chat("ctx-1", "Hello", model="m", stop=["a", "b"])
     sent = script.sent("CompleteChatWithContext")
     assert (sent.context_id, sent.model, list(sent.stop)) == ("ctx-1", "m", ["a", "b"])
@@ -280,9 +285,8 @@ async def test_listings_go_through_the_pages(
         ({"context": "ctx-1"}, pb.DeleteCachedResponsesRequest(context_id="ctx-1")),
         ({"context": CONTEXT}, pb.DeleteCachedResponsesRequest(context_id="ctx-1")),
         ({"all": True}, pb.DeleteCachedResponsesRequest(all=True)),
-        # The server refuses it. Nothing that was left out ever means everything.
-        ({}, pb.DeleteCachedResponsesRequest()),
-        ({"key": "", "customer_identifier": ""}, pb.DeleteCachedResponsesRequest()),
+        # The server refuses it: an empty target never means everything.
+        ({"key": ""}, pb.DeleteCachedResponsesRequest(key="")),
     ],
 )
 async def test_cached_responses_are_deleted_and_counted(
@@ -292,6 +296,17 @@ async def test_cached_responses_are_deleted_and_counted(
     script.answer("DeleteCachedResponses", response)
     assert await client.delete_cached_responses(**which) == 3
     assert script.sent("DeleteCachedResponses") == request_sent
+
+
+@pytest.mark.parametrize(
+    "targets", [{}, {"all": False}, {"key": "k", "all": True}, {"key": "", "context": ""}]
+)
+async def test_a_deletion_without_exactly_one_target_is_not_sent(
+    client: Any, script: Any, targets: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeError, match="exactly one of"):
+        await client.delete_cached_responses(**targets)
+    assert "DeleteCachedResponses" not in script.requests
 
 
 async def test_the_statistics_of_the_response_cache_are_returned(client: Any, script: Any) -> None:

@@ -1,4 +1,4 @@
-"""Calls with a `idempotency_key` that break: they are taken up again, and their caller sees no break."""
+"""Calls with an `idempotency_key` that break are resumed; their caller sees no break."""
 
 import asyncio
 from collections.abc import Callable

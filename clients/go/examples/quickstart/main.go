@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 		Model:     created.GetContext().GetModel(),
 		Messages:  []*pb.ChatMessage{contextbridge.User("Where are you?")},
 		// Lets the stream go on where it was, should its connection break.
-		RequestId: rand.Text(),
+		IdempotencyKey: rand.Text(),
 	})
 	for piece, err := range stream.Text(0) {
 		if err != nil {
