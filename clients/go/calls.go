@@ -13,8 +13,8 @@ import (
 
 // Contexts
 
-// CreateContext makes a context, which upstream charges for until its binding lapses. Without an
-// idempotency key a repeated call makes, and pays for, a second one.
+// CreateContext creates a context, which upstream charges for until its binding lapses. Without an
+// idempotency key a repeated call creates, and pays for, a second one.
 func (c *Client) CreateContext(
 	ctx context.Context, request *pb.CreateContextRequest, options ...CallOption,
 ) (*pb.CreateContextResponse, error) {
@@ -30,15 +30,15 @@ func (c *Client) GetContext(
 	return response.GetContext(), err
 }
 
-// ListContexts iterates over the caller's contexts, the newest first, page by page; a nil request
-// asks for all. An error is the last that it gives.
+// ListContexts iterates over the caller's contexts, newest first, page by page; a nil request asks
+// for all. The iteration ends with the first error.
 func (c *Client) ListContexts(
 	ctx context.Context, request *pb.ListContextsRequest, options ...CallOption,
 ) iter.Seq2[*pb.Context, error] {
 	return pages(ctx, c, c.contexts.ListContexts, request, (*pb.ListContextsResponse).GetContexts, options)
 }
 
-// UpdateContext changes how long a context lives, or its name, and returns it.
+// UpdateContext changes a context's lifetime or display name, and returns the context.
 func (c *Client) UpdateContext(
 	ctx context.Context, request *pb.UpdateContextRequest, options ...CallOption,
 ) (*pb.Context, error) {
@@ -46,14 +46,17 @@ func (c *Client) UpdateContext(
 	return response.GetContext(), err
 }
 
-// DeleteContext deletes a context and what was stored of it.
+// DeleteContext deletes a context and everything that the server stored for it.
 func (c *Client) DeleteContext(ctx context.Context, id string, options ...CallOption) error {
 	request := &pb.DeleteContextRequest{Id: id}
 	_, err := unary(ctx, c, c.contexts.DeleteContext, request, options)
 	return err
 }
 
-// Chat continues from a context and streams the answer. The call begins when it is read.
+// Chat continues from a context and streams the answer. The call starts with the first read.
+//
+// A request on a context's own id needs no Model, because the server knows it. A request on an
+// upstream id does.
 func (c *Client) Chat(
 	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
 ) *ChatStream {
@@ -65,7 +68,8 @@ func (c *Client) Chat(
 	return newStream(ctx, c, request, open, newChatFold(), options)
 }
 
-// CompleteChat continues from a context and returns the whole answer: Chat without the stream.
+// CompleteChat continues from a context and returns the whole answer. It takes the same request as
+// Chat.
 func (c *Client) CompleteChat(
 	ctx context.Context, request *pb.ChatWithContextRequest, options ...CallOption,
 ) (*pb.CompleteChatWithContextResponse, error) {
@@ -74,16 +78,15 @@ func (c *Client) CompleteChat(
 
 // Gemini
 
-// GenerateContent returns a whole answer. A prompt that was blocked is an answer without
-// candidates.
+// GenerateContent returns a whole answer. The answer to a blocked prompt has no candidates.
 func (c *Client) GenerateContent(
 	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
 ) (*pb.GenerateContentResponse, error) {
 	return unary(ctx, c, c.gemini.GenerateContent, request, options)
 }
 
-// StreamGenerateContent streams an answer: GenerateContent piece by piece. The call begins when it
-// is read.
+// StreamGenerateContent streams an answer. It takes the same request as GenerateContent. The call
+// starts with the first read.
 func (c *Client) StreamGenerateContent(
 	ctx context.Context, request *pb.GenerateContentRequest, options ...CallOption,
 ) *ContentStream {
@@ -95,7 +98,7 @@ func (c *Client) StreamGenerateContent(
 	return newStream(ctx, c, request, open, newContentFold(), options)
 }
 
-// CountTokens counts the tokens of a prompt without generating. It costs nothing.
+// CountTokens counts the tokens of a prompt without generating an answer. It is free.
 func (c *Client) CountTokens(
 	ctx context.Context, request *pb.CountTokensRequest, options ...CallOption,
 ) (*pb.CountTokensResponse, error) {
@@ -104,7 +107,7 @@ func (c *Client) CountTokens(
 
 // Cached contents
 
-// CreateCachedContent makes a cached content, which upstream charges for until it ends.
+// CreateCachedContent creates a cached content, which upstream charges for until it expires.
 func (c *Client) CreateCachedContent(
 	ctx context.Context, request *pb.CreateCachedContentRequest, options ...CallOption,
 ) (*pb.CachedContent, error) {
@@ -112,7 +115,7 @@ func (c *Client) CreateCachedContent(
 	return response.GetCachedContent(), err
 }
 
-// GetCachedContent returns a cached content's metadata; its content cannot be read back.
+// GetCachedContent returns a cached content's metadata. Upstream does not return the content.
 func (c *Client) GetCachedContent(
 	ctx context.Context, name string, options ...CallOption,
 ) (*pb.CachedContent, error) {
@@ -122,7 +125,7 @@ func (c *Client) GetCachedContent(
 }
 
 // ListCachedContents iterates over the cached contents' metadata, page by page; a nil request asks
-// for upstream's page size. An error is the last that it gives.
+// for upstream's page size. The iteration ends with the first error.
 func (c *Client) ListCachedContents(
 	ctx context.Context, request *pb.ListCachedContentsRequest, options ...CallOption,
 ) iter.Seq2[*pb.CachedContent, error] {
@@ -130,7 +133,7 @@ func (c *Client) ListCachedContents(
 	return pages(ctx, c, c.cached.ListCachedContents, request, items, options)
 }
 
-// UpdateCachedContent changes when a cached content ends, and returns it.
+// UpdateCachedContent changes a cached content's expiry, and returns its metadata.
 func (c *Client) UpdateCachedContent(
 	ctx context.Context, request *pb.UpdateCachedContentRequest, options ...CallOption,
 ) (*pb.CachedContent, error) {
@@ -158,7 +161,7 @@ func (c *Client) GetFile(
 }
 
 // ListFiles iterates over the files' metadata, page by page; a nil request asks for upstream's page
-// size. An error is the last that it gives.
+// size. The iteration ends with the first error.
 func (c *Client) ListFiles(
 	ctx context.Context, request *pb.ListFilesRequest, options ...CallOption,
 ) iter.Seq2[*pb.File, error] {
@@ -173,8 +176,8 @@ func (c *Client) DeleteFile(ctx context.Context, name string, options ...CallOpt
 
 // Response cache
 
-// DeleteCachedResponses deletes answers that the server keeps for the caller's tenant, and returns
-// how many. Exactly one field of the request says which.
+// DeleteCachedResponses deletes cached answers of the caller's tenant, and returns their number. The
+// request's Target selects them: by key, customer or context, or all.
 func (c *Client) DeleteCachedResponses(
 	ctx context.Context, request *pb.DeleteCachedResponsesRequest, options ...CallOption,
 ) (int64, error) {
@@ -182,8 +185,8 @@ func (c *Client) DeleteCachedResponses(
 	return response.GetDeletedCount(), err
 }
 
-// GetResponseCacheStatistics returns what the server keeps for the caller's tenant, and how that
-// has been used.
+// GetResponseCacheStatistics returns the size and the use of the response cache of the caller's
+// tenant.
 func (c *Client) GetResponseCacheStatistics(
 	ctx context.Context, options ...CallOption,
 ) (*pb.ResponseCacheStatistics, error) {
@@ -192,7 +195,7 @@ func (c *Client) GetResponseCacheStatistics(
 	return response.GetStatistics(), err
 }
 
-// pages iterates over what the pages of a list hold.
+// pages iterates over the items of all pages of a list.
 func pages[Item any, Request proto.Message, Response interface{ GetNextPageToken() string }](
 	ctx context.Context,
 	c *Client,
@@ -224,7 +227,8 @@ func pages[Item any, Request proto.Message, Response interface{ GetNextPageToken
 	}
 }
 
-// copyOf returns a copy of a message, which the caller may change meanwhile. That of nil is empty.
+// copyOf returns a copy of a message, so that the caller may change the original during the call.
+// The copy of nil is empty.
 func copyOf[Message proto.Message](message Message) Message {
 	made := message.ProtoReflect().New().Interface().(Message)
 	proto.Merge(made, message)

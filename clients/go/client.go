@@ -11,17 +11,17 @@ import (
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
-// DefaultTarget is where `make run` serves.
+// DefaultTarget is the address that `make run` serves on.
 const DefaultTarget = "127.0.0.1:50051"
 
-// Before a broken call is sent again, the connection has so long to come back.
+// The longest wait for a connection before a broken call is sent again.
 const reconnectTimeout = 10 * time.Second
 
-var errTokenInClear = errors.New("contextbridge: a token or key would leave this machine in the clear: use " +
-	"WithTLS, or WithInsecureToken where something else encrypts the way")
+var errTokenInClear = errors.New("contextbridge: a token or key would leave this machine unencrypted: use " +
+	"WithTLS, or WithInsecureToken where another layer encrypts the connection")
 
-// Client is a client of a contextbridge server. It holds one connection per address of the server,
-// is made to live long, and may be used by many goroutines at once.
+// Client is a client of a contextbridge server. It holds one connection per address of the server
+// and is safe for concurrent use. Create one and keep it for the life of the process.
 type Client struct {
 	conn          *grpc.ClientConn
 	timeout       time.Duration
@@ -34,11 +34,11 @@ type Client struct {
 }
 
 // New returns a client of the server at a target, such as "bridge.internal:443",
-// "dns:///bridge:50051" or "unix:/run/contextbridge.sock"; empty means DefaultTarget. It connects
-// when the first call is made.
+// "dns:///bridge:50051" or "unix:/run/contextbridge.sock"; empty means DefaultTarget. The client
+// connects on its first call.
 //
-// It fails for a token or key that would leave this machine in plain text, and for a target or an
-// option that gRPC does not take.
+// New fails for a token or key that would leave this machine unencrypted, and for a target or an
+// option that gRPC rejects.
 func New(target string, options ...Option) (*Client, error) {
 	if target == "" {
 		target = DefaultTarget
@@ -67,10 +67,11 @@ func New(target string, options ...Option) (*Client, error) {
 	}, nil
 }
 
-// Conn returns the connection, for the generated stubs and for health checks. It carries the token.
+// Conn returns the connection, for the generated stubs and for health checks. Calls on it carry the
+// client's token.
 func (c *Client) Conn() *grpc.ClientConn { return c.conn }
 
-// Close ends the calls that are open and closes the connection.
+// Close cancels the calls in flight and closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // begin returns the context of a call, with its deadline.
@@ -81,20 +82,21 @@ func (c *Client) begin(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithCancel(ctx)
 }
 
-// attempts returns the tries of a call. A request without a name has one.
+// attempts returns the attempts of a call: one for a request without an idempotency key.
 func (c *Client) attempts(request any, options []CallOption) attempts {
 	chosen := c.call
 	for _, option := range options {
 		option(&chosen)
 	}
-	if named, ok := request.(interface{ GetIdempotencyKey() string }); ok && named.GetIdempotencyKey() != "" {
+	keyed, ok := request.(interface{ GetIdempotencyKey() string })
+	if ok && keyed.GetIdempotencyKey() != "" {
 		return chosen.resume.attempts()
 	}
 	return attempts{}
 }
 
-// reconnect waits for a connection after one was lost. Without one in time the call goes ahead: its
-// error then says why there is none.
+// reconnect waits for a new connection after a lost one. After the timeout the call proceeds
+// without one, because its error says why connecting fails.
 func (c *Client) reconnect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reconnectTimeout)
 	defer cancel()
@@ -108,7 +110,7 @@ func (c *Client) reconnect(ctx context.Context) {
 	}
 }
 
-// unary makes a call with one answer, and sends it again after a break where it has a name.
+// unary makes a unary call, and sends it again after a break if it has an idempotency key.
 func unary[Request, Response any](
 	ctx context.Context,
 	c *Client,
@@ -118,13 +120,13 @@ func unary[Request, Response any](
 ) (Response, error) {
 	ctx, cancel := c.begin(ctx)
 	defer cancel()
-	tries := c.attempts(request, options)
+	attempts := c.attempts(request, options)
 	for {
 		response, err := method(ctx, request)
 		if err == nil {
 			return response, nil
 		}
-		if failure := newError(ctx, err); !tries.getOver(ctx, c, failure) {
+		if failure := newError(ctx, err); !attempts.next(ctx, c, failure) {
 			return response, failure
 		}
 	}

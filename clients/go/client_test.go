@@ -22,34 +22,30 @@ import (
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
-// server answers chats as a script says, and remembers what it was asked.
+// server answers from a script, and records the requests of chats.
 type server struct {
 	pb.UnimplementedContextServiceServer
 	chat func(*pb.ChatWithContextRequest, grpc.ServerStreamingServer[pb.ChatWithContextResponse]) error
 	get  func(context.Context) (*pb.GetContextResponse, error)
 
-	mutex sync.Mutex
-	after []int32
-	left  chan struct{}
+	mutex    sync.Mutex
+	requests []*pb.ChatWithContextRequest
+	left     chan struct{}
 }
 
 func (s *server) ChatWithContext(
 	request *pb.ChatWithContextRequest, stream grpc.ServerStreamingServer[pb.ChatWithContextResponse],
 ) error {
-	s.mutex.Lock()
-	s.after = append(s.after, request.GetResumeAfter())
-	s.mutex.Unlock()
+	s.record(request)
 	return s.chat(request, stream)
 }
 
 func (s *server) CompleteChatWithContext(
 	_ context.Context, request *pb.ChatWithContextRequest,
 ) (*pb.CompleteChatWithContextResponse, error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.after = append(s.after, request.GetResumeAfter())
-	if len(s.after) < 3 {
-		return nil, status.Error(codes.Unavailable, "away")
+	s.record(request)
+	if len(s.asked()) < 3 {
+		return nil, status.Error(codes.Unavailable, "unavailable")
 	}
 	return &pb.CompleteChatWithContextResponse{Id: "a-1"}, nil
 }
@@ -60,13 +56,24 @@ func (s *server) GetContext(
 	return s.get(ctx)
 }
 
+func (s *server) record(request *pb.ChatWithContextRequest) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.requests = append(s.requests, request)
+}
+
+// asked returns the resume_after of each chat.
 func (s *server) asked() []int32 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return slices.Clone(s.after)
+	var after []int32
+	for _, request := range s.requests {
+		after = append(after, request.GetResumeAfter())
+	}
+	return after
 }
 
-// serve starts the server and returns a client of it.
+// serve starts the server and returns a client for it.
 func serve(t *testing.T, s *server, options ...contextbridge.Option) *contextbridge.Client {
 	t.Helper()
 	s.left = make(chan struct{}, 1)
@@ -112,7 +119,7 @@ func hello() []*pb.ChatWithContextResponse {
 	return numbered(started(true), content("Hel"), content("lo"), completed())
 }
 
-// oneEach sends one event a call, and breaks off after each but the last.
+// oneEach sends one event per call, and fails after each event but the last.
 func oneEach(events []*pb.ChatWithContextResponse, code codes.Code) *server {
 	return &server{chat: func(
 		request *pb.ChatWithContextRequest, stream grpc.ServerStreamingServer[pb.ChatWithContextResponse],
@@ -135,8 +142,8 @@ func failing(err error) *server {
 	}}
 }
 
-func named() *pb.ChatWithContextRequest {
-	return &pb.ChatWithContextRequest{ContextId: "ctx-1", Model: "m", IdempotencyKey: "r-1"}
+func keyed() *pb.ChatWithContextRequest {
+	return &pb.ChatWithContextRequest{ContextId: "context-1", IdempotencyKey: "k-1"}
 }
 
 var atOnce = contextbridge.WithResume(contextbridge.Resume{InitialBackoff: 1})
@@ -145,7 +152,7 @@ func TestAStreamThatBreaksAfterEachEventIsOneSequence(t *testing.T) {
 	for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.Internal, codes.Unknown} {
 		t.Run(code.String(), func(t *testing.T) {
 			s := oneEach(hello(), code)
-			stream := serve(t, s).Chat(t.Context(), named(), atOnce)
+			stream := serve(t, s).Chat(t.Context(), keyed(), atOnce)
 			var seen []*pb.ChatWithContextResponse
 			for event, err := range stream.Events() {
 				if err != nil {
@@ -169,23 +176,26 @@ func TestAStreamThatBreaksAfterEachEventIsOneSequence(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotResumed(t *testing.T) {
-	away := status.Error(codes.Unavailable, "away")
-	unnamed := named()
-	unnamed.IdempotencyKey = ""
+func TestCallsThatAreNotResumed(t *testing.T) {
+	unavailable := status.Error(codes.Unavailable, "unavailable")
+	upstream := withReason(codes.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE")
+	busy := withReason(codes.Aborted, "ERROR_REASON_CONTEXT_BUSY")
+	unkeyed := keyed()
+	unkeyed.IdempotencyKey = ""
 	for name, tried := range map[string]struct {
 		server  *server
 		request *pb.ChatWithContextRequest
 		option  contextbridge.CallOption
 		asked   int
 	}{
-		"a call without a name":   {failing(away), unnamed, atOnce, 1},
-		"a call that wants it so": {failing(away), named(), contextbridge.WithoutResume(), 1},
-		"a sixth time":            {failing(away), named(), atOnce, 6},
-		"what is not resumable":   {oneEach(numbered(started(false), completed()), codes.Unavailable), named(), atOnce, 1},
-		"another status":          {failing(status.Error(codes.NotFound, "no")), named(), atOnce, 1},
-		"another reason":          {failing(withReason(codes.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE")), named(), atOnce, 1},
-		"a deadline":              {failing(status.Error(codes.DeadlineExceeded, "late")), named(), atOnce, 1},
+		"without an idempotency key": {failing(unavailable), unkeyed, atOnce, 1},
+		"with resuming disabled":     {failing(unavailable), keyed(), contextbridge.WithoutResume(), 1},
+		"after five attempts":        {failing(unavailable), keyed(), atOnce, 6},
+		"not resumable":              {oneEach(numbered(started(false), completed()), codes.Unavailable), keyed(), atOnce, 1},
+		"another status":             {failing(status.Error(codes.NotFound, "no")), keyed(), atOnce, 1},
+		"an error of upstream":       {failing(upstream), keyed(), atOnce, 1},
+		"a busy context":             {failing(busy), keyed(), atOnce, 1},
+		"a passed deadline":          {failing(status.Error(codes.DeadlineExceeded, "late")), keyed(), atOnce, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := serve(t, tried.server).Chat(t.Context(), tried.request, tried.option).Answer()
@@ -216,10 +226,10 @@ func withReason(code codes.Code, reason string) error {
 	return found.Err()
 }
 
-func TestAPauseThatOutlastsTheDeadlineIsNotBegun(t *testing.T) {
+func TestARetryDelayPastTheDeadlineFailsAtOnce(t *testing.T) {
 	s := failing(withReason(codes.Unavailable, "ERROR_REASON_STORE_UNAVAILABLE"))
 	client := serve(t, s, contextbridge.WithTimeout(time.Minute))
-	if _, err := client.Chat(t.Context(), named()).Answer(); status.Code(err) != codes.Unavailable {
+	if _, err := client.Chat(t.Context(), keyed()).Answer(); status.Code(err) != codes.Unavailable {
 		t.Errorf("failed with %v", err)
 	}
 	if asked := s.asked(); len(asked) != 1 {
@@ -227,7 +237,7 @@ func TestAPauseThatOutlastsTheDeadlineIsNotBegun(t *testing.T) {
 	}
 }
 
-func TestABreakAfterTheLastEventHasLostNothing(t *testing.T) {
+func TestABreakAfterTheLastEventIsNoError(t *testing.T) {
 	s := &server{chat: func(
 		_ *pb.ChatWithContextRequest, stream grpc.ServerStreamingServer[pb.ChatWithContextResponse],
 	) error {
@@ -238,40 +248,53 @@ func TestABreakAfterTheLastEventHasLostNothing(t *testing.T) {
 		}
 		return status.Error(codes.Unavailable, "cut off")
 	}}
-	answer, err := serve(t, s).Chat(t.Context(), named(), contextbridge.WithoutResume()).Answer()
+	answer, err := serve(t, s).Chat(t.Context(), keyed(), contextbridge.WithoutResume()).Answer()
 	if err != nil || contextbridge.TextOf(answer, 0) != "Hello" {
 		t.Errorf("answered %v, %v", answer, err)
 	}
 }
 
-func TestAUnaryCallWithANameIsSentAgain(t *testing.T) {
+func TestAChatOnAContextIdIsSentWithoutAModel(t *testing.T) {
+	s := oneEach(numbered(completed()), codes.OK)
+	request := &pb.ChatWithContextRequest{
+		ContextId: "context-1", Messages: []*pb.ChatMessage{contextbridge.User("Hi")},
+	}
+	if _, err := serve(t, s).Chat(t.Context(), request).Answer(); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.requests) != 1 || !proto.Equal(s.requests[0], request) {
+		t.Errorf("asked for %v", s.requests)
+	}
+}
+
+func TestAUnaryCallWithAnIdempotencyKeyIsSentAgain(t *testing.T) {
 	s := &server{}
-	answer, err := serve(t, s).CompleteChat(t.Context(), named(), atOnce)
+	answer, err := serve(t, s).CompleteChat(t.Context(), keyed(), atOnce)
 	if err != nil || answer.GetId() != "a-1" || len(s.asked()) != 3 {
 		t.Errorf("answered %v, %v after %d calls", answer, err, len(s.asked()))
 	}
 }
 
 func TestAStreamWithoutItsLastEventIsDataLoss(t *testing.T) {
-	_, err := serve(t, failing(nil)).Chat(t.Context(), named()).Answer()
+	_, err := serve(t, failing(nil)).Chat(t.Context(), keyed()).Answer()
 	if status.Code(err) != codes.DataLoss {
 		t.Errorf("failed with %v", err)
 	}
 }
 
-func TestAStreamBegunInTheMiddleHasNoWholeAnswer(t *testing.T) {
-	request := named()
+func TestAStreamWithResumeAfterHasNoWholeAnswer(t *testing.T) {
+	request := keyed()
 	request.ResumeAfter = 2
 	stream := serve(t, failing(nil)).Chat(t.Context(), request)
 	for _, err := range stream.Events() {
-		t.Errorf("nothing follows the last event, but %v", err)
+		t.Errorf("an event after the last, or %v", err)
 	}
 	if _, err := stream.Answer(); !errors.Is(err, contextbridge.ErrNoWholeAnswer) {
 		t.Errorf("failed with %v", err)
 	}
 }
 
-func TestWhoLeavesAStreamEndsTheCall(t *testing.T) {
+func TestLeavingAStreamCancelsTheCall(t *testing.T) {
 	s := &server{}
 	s.chat = func(
 		_ *pb.ChatWithContextRequest, stream grpc.ServerStreamingServer[pb.ChatWithContextResponse],
@@ -306,11 +329,24 @@ func TestWhoLeavesAStreamEndsTheCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			if err := left(client.Chat(ctx, named(), atOnce), cancel); !errors.Is(err, context.Canceled) {
+			if err := left(client.Chat(ctx, keyed(), atOnce), cancel); !errors.Is(err, context.Canceled) {
 				t.Errorf("failed with %v", err)
 			}
 			<-s.left
 		})
+	}
+}
+
+func TestABusyContextIsAborted(t *testing.T) {
+	s := failing(withReason(codes.Aborted, "ERROR_REASON_CONTEXT_BUSY"))
+	_, err := serve(t, s).Chat(t.Context(), keyed()).Answer()
+	var failure *contextbridge.Error
+	if !errors.As(err, &failure) {
+		t.Fatalf("failed with %v", err)
+	}
+	delay, ok := failure.RetryDelay()
+	if failure.CodeName() != "ABORTED" || failure.Reason != "ERROR_REASON_CONTEXT_BUSY" || !ok || delay != time.Hour {
+		t.Errorf("failed with %+v", failure)
 	}
 }
 
@@ -339,7 +375,7 @@ func TestAnErrorHasItsDetails(t *testing.T) {
 	}
 }
 
-func TestTheDeadlineIsTheContexts(t *testing.T) {
+func TestTheTimeoutEndsACallWithoutADeadline(t *testing.T) {
 	s := &server{get: func(ctx context.Context) (*pb.GetContextResponse, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -356,7 +392,7 @@ func TestReadsAreRetriedOnUnavailable(t *testing.T) {
 	s := &server{get: func(context.Context) (*pb.GetContextResponse, error) {
 		calls++
 		if calls < 3 {
-			return nil, status.Error(codes.Unavailable, "away")
+			return nil, status.Error(codes.Unavailable, "unavailable")
 		}
 		return &pb.GetContextResponse{Context: &pb.Context{Id: "ctx-1"}}, nil
 	}}
@@ -382,7 +418,7 @@ func TestEveryCallCarriesTheToken(t *testing.T) {
 	}
 }
 
-func TestATokenDoesNotLeaveThisMachineInTheClear(t *testing.T) {
+func TestATokenIsNotSentUnencryptedToAnotherMachine(t *testing.T) {
 	token := contextbridge.WithToken("t")
 	for target, local := range map[string]bool{
 		"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true, "unix:/run/c.sock": true,
@@ -395,8 +431,8 @@ func TestATokenDoesNotLeaveThisMachineInTheClear(t *testing.T) {
 			_ = client.Close()
 		}
 	}
-	for _, way := range []contextbridge.Option{contextbridge.WithTLS(nil), contextbridge.WithInsecureToken()} {
-		client, err := contextbridge.New("bridge.internal:1", token, way)
+	for _, option := range []contextbridge.Option{contextbridge.WithTLS(nil), contextbridge.WithInsecureToken()} {
+		client, err := contextbridge.New("bridge.internal:1", token, option)
 		if err != nil {
 			t.Fatal(err)
 		}

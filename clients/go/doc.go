@@ -5,6 +5,6 @@
 // contextbridge.dev/go/contextbridge/v1. Every call takes a context, whose deadline and
 // cancellation are the call's, and fails with an *Error.
 //
-// A call with an idempotency key that breaks is taken up again where it broke, and is paid once; see
-// Resume. A call without one that may cost money is sent once.
+// A call with an idempotency key resumes after a break, and upstream charges for it once; see
+// Resume. A call that may cost money and has no idempotency key is sent once.
 package contextbridge

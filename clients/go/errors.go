@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Error is how every call fails. Branch on Reason, or on Code; Message is for people. It wraps the
-// error of gRPC, and context.Canceled or context.DeadlineExceeded where the caller's own context
-// ended the call.
+// Error is the error of every failed call. Branch on Reason, or on Code; Message is for people.
+// Error wraps gRPC's own error, and context.Canceled or context.DeadlineExceeded if the caller's
+// context ended the call.
 type Error struct {
 	// Code is the gRPC status.
 	Code codes.Code
@@ -24,33 +24,33 @@ type Error struct {
 	// Message says what happened, for people. Its wording may change.
 	Message string
 
-	// Reason is the ErrorReason by its full name, such as "ERROR_REASON_CONTEXT_BUSY". Empty where
-	// the status came without one: from gRPC itself, or from a proxy.
+	// Reason is the ErrorReason by its full name, such as "ERROR_REASON_CONTEXT_BUSY". Empty for a
+	// status without one, which comes from gRPC itself or from a proxy.
 	Reason string
 
-	// Metadata is what is variable in the message: requestId, httpStatus, upstreamCode and so on.
+	// Metadata has the variable parts of the message: requestId, httpStatus, upstreamCode and so on.
 	Metadata map[string]string
 
-	// Violations are all fields that were refused, with ERROR_REASON_REQUEST_INVALID.
+	// Violations lists every invalid field, with ERROR_REASON_REQUEST_INVALID.
 	Violations []Violation
 
-	// RequestID is the id under which the server's log has the call. Empty where it is not known.
+	// RequestID is the id of the call in the server's log. Empty if it is unknown.
 	RequestID string
 
 	retryDelay *time.Duration
 	causes     []error
 }
 
-// Violation is a field of the request that the server refused.
+// Violation is an invalid field of the request.
 type Violation struct {
 	// Field is its path, such as "messages[0].role".
 	Field string
 
-	// Description says what is wrong with it, for people.
+	// Description is the problem with the value, for people.
 	Description string
 }
 
-// Error returns everything that a person can use.
+// Error returns the reason, the message, the violations and the request id.
 func (e *Error) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %s", cmp.Or(e.Reason, e.CodeName()), e.Message)
@@ -63,7 +63,7 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// Unwrap returns the errors that it was read from.
+// Unwrap returns gRPC's error, and the context's where that ended the call.
 func (e *Error) Unwrap() []error { return e.causes }
 
 // GRPCStatus returns the status, for status.FromError and status.Code.
@@ -76,11 +76,10 @@ func (e *Error) GRPCStatus() *status.Status {
 	return status.New(e.Code, e.Message)
 }
 
-// CodeName returns the status by its name in gRPC's own list, such as "NOT_FOUND".
+// CodeName returns the canonical name of the status, such as "NOT_FOUND".
 func (e *Error) CodeName() string { return code.Code(e.Code).String() }
 
-// RetryDelay returns how long to wait before a retry; false where a retry does not help, or nothing
-// is known.
+// RetryDelay returns how long to wait before a retry; false if the server named no delay.
 func (e *Error) RetryDelay() (time.Duration, bool) {
 	if e.retryDelay == nil {
 		return 0, false
@@ -88,11 +87,11 @@ func (e *Error) RetryDelay() (time.Duration, bool) {
 	return *e.retryDelay, true
 }
 
-// UpstreamMessage returns what upstream said, in its own words. Empty where it said nothing.
+// UpstreamMessage returns upstream's own error message. Empty if there was none.
 func (e *Error) UpstreamMessage() string { return e.Metadata["upstreamMessage"] }
 
-// ErrorFrom reads the error of a call on the generated stubs; nil where there is none. The calls of
-// a Client need it not.
+// ErrorFrom returns the Error of a call on the generated stubs; nil for nil. Calls of a Client
+// return an *Error already.
 func ErrorFrom(err error) *Error {
 	if err == nil {
 		return nil
@@ -100,7 +99,8 @@ func ErrorFrom(err error) *Error {
 	return newError(context.Background(), err)
 }
 
-// newError reads gRPC's error of a call. Details that are missing or cannot be read are left out.
+// newError returns the Error of a failed gRPC call. It leaves out details that are missing or
+// malformed.
 func newError(ctx context.Context, err error) *Error {
 	found := status.Convert(err)
 	failure := &Error{Code: found.Code(), Message: found.Message(), causes: []error{err}}
@@ -125,15 +125,15 @@ func newError(ctx context.Context, err error) *Error {
 		}
 	}
 	failure.RequestID = cmp.Or(failure.RequestID, failure.Metadata["requestId"])
-	if own := ownEnd(ctx, failure); own != nil {
-		failure.causes = append(failure.causes, own)
+	if cause := contextError(ctx, failure); cause != nil {
+		failure.causes = append(failure.causes, cause)
 	}
 	return failure
 }
 
-// ownEnd returns the caller's cancellation or deadline, where that ended a call. A server that is
-// quicker to notice the deadline than the context gives it no reason.
-func ownEnd(ctx context.Context, failure *Error) error {
+// contextError returns the caller's cancellation or deadline, if that ended the call. A server that
+// notices the deadline before the context does sends DEADLINE_EXCEEDED without a reason.
+func contextError(ctx context.Context, failure *Error) error {
 	switch {
 	case failure.Reason != "":
 		return nil
@@ -144,19 +144,19 @@ func ownEnd(ctx context.Context, failure *Error) error {
 	}
 }
 
-// incomplete is the error of a stream that ended with OK and without its last event.
+// incomplete returns the error of a stream that ended with OK but without its last event.
 func incomplete(missing string) *Error {
 	return &Error{
 		Code:    codes.DataLoss,
-		Message: fmt.Sprintf("The stream ended without %s: the answer is not whole.", missing),
+		Message: fmt.Sprintf("The stream ended without %s: the answer is incomplete.", missing),
 	}
 }
 
-// left is the error of a stream that is read after it was closed.
-func left() *Error {
+// closed returns the error of a stream that is read after Close.
+func closed() *Error {
 	return &Error{
 		Code:    codes.Canceled,
-		Message: "The stream was left before its end.",
+		Message: "The stream was closed before its end.",
 		causes:  []error{context.Canceled},
 	}
 }

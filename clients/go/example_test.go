@@ -32,10 +32,10 @@ func ExampleClient_Chat() {
 	}
 
 	stream := client.Chat(ctx, &pb.ChatWithContextRequest{
-		ContextId:      created.GetContext().GetId(),
-		Model:          created.GetContext().GetModel(),
-		Messages:       []*pb.ChatMessage{contextbridge.User("How long is the notice period?")},
-		IdempotencyKey: rand.Text(), // Lets the stream go on where it was, should its connection break.
+		ContextId: created.GetContext().GetId(),
+		Messages:  []*pb.ChatMessage{contextbridge.User("How long is the notice period?")},
+		// With an idempotency key the stream resumes after a lost connection.
+		IdempotencyKey: rand.Text(),
 	})
 	for piece, err := range stream.Text(0) {
 		if err != nil {
@@ -83,7 +83,7 @@ func ExampleError() {
 func ExampleNew() {
 	readToken := func() (string, error) { return "a token, read for each call", nil }
 	client, err := contextbridge.New("dns:///bridge.internal:443",
-		contextbridge.WithTLS(nil), // The system's roots; a *tls.Config says more.
+		contextbridge.WithTLS(nil), // Trusts the system's roots.
 		contextbridge.WithTokenSource(func(context.Context) (string, error) { return readToken() }),
 	)
 	if err != nil {

@@ -14,24 +14,24 @@ import (
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
-// fold takes a stream's events in order and gives the answer that the unary call would have given.
+// fold builds the answer of the unary call from the events of a stream, in order.
 type fold[Event, Answer any] interface {
 	add(Event)
 	text(Event, int32) string
 	answer() Answer
 	progress() *progress
-	lastEvent() string // What a whole stream ends with, for people.
+	lastEvent() string // The field that ends a complete stream, for error messages.
 }
 
-// progress is how far a stream has come.
+// progress is the state of a stream after its newest event.
 type progress struct {
 	sequence  int32
-	complete  bool // The last event was seen.
-	resumable bool // The server can give the rest again, as far as it has said.
+	complete  bool // The last event has arrived.
+	resumable bool // The server has not said that the stream cannot be resumed.
 }
 
-// TextOf returns the text of one choice or candidate of a whole answer, by its index from 0,
-// thoughts left out. Empty where there is none.
+// TextOf returns the text of one choice or candidate of a whole answer, by its index from 0, without
+// thoughts. Empty if the answer has no such choice.
 func TextOf[Answer *pb.CompleteChatWithContextResponse | *pb.GenerateContentResponse](
 	answer Answer, index int32,
 ) string {
@@ -73,7 +73,8 @@ func (f *chatFold) progress() *progress { return &f.state }
 
 func (*chatFold) lastEvent() string { return "`completed`" }
 
-// add takes the next event. One of a kind that this version does not know changes nothing else.
+// add takes the next event. An event of a kind that this version does not know changes only the
+// sequence.
 func (f *chatFold) add(response *pb.ChatWithContextResponse) {
 	f.state.sequence = response.GetSequence()
 	switch event := response.GetEvent().(type) {
@@ -138,7 +139,7 @@ func (f *chatFold) choice(index int32) *choice {
 	return found
 }
 
-// choice is one choice of a chat, while it grows.
+// choice accumulates one choice of a chat.
 type choice struct {
 	content, reasoning, refusal strings.Builder
 	logprobs, refusalLogprobs   []*pb.TokenLogprob
@@ -147,6 +148,7 @@ type choice struct {
 	extra, messageExtra         object
 }
 
+// toolCall accumulates one tool call of a choice.
 type toolCall struct {
 	id, name  string
 	arguments strings.Builder
@@ -165,7 +167,7 @@ func (c *choice) addToolCall(delta *pb.ToolCallDelta) {
 	call.extras = appendText(call.extras, delta.GetExtraJson())
 }
 
-// addExtra takes what upstream said besides of a choice and, under `delta`, of its message.
+// addExtra takes upstream's other members of a choice and, under `delta`, of its message.
 func (c *choice) addExtra(text string) {
 	for _, member := range membersOf(text) {
 		delta := membersOf(string(member.value))
@@ -181,7 +183,7 @@ func (c *choice) addExtra(text string) {
 }
 
 func (c *choice) build(index int32, role string) *pb.ChatChoice {
-	// A whole message has a field for the speaker's name, and no event has.
+	// ChatMessage has a field for the speaker's name; the events have none.
 	messageExtra, name := c.messageExtra.without("name")
 	message := &pb.ChatMessage{
 		Role:      role,
@@ -194,7 +196,10 @@ func (c *choice) build(index int32, role string) *pb.ChatChoice {
 	for _, place := range slices.Sorted(maps.Keys(c.toolCalls)) {
 		call := c.toolCalls[place]
 		message.ToolCalls = append(message.ToolCalls, &pb.ChatToolCall{
-			Id: call.id, Name: call.name, ArgumentsJson: call.arguments.String(), ExtraJson: mergeJSON(call.extras),
+			Id:            call.id,
+			Name:          call.name,
+			ArgumentsJson: call.arguments.String(),
+			ExtraJson:     mergeJSON(call.extras),
 		})
 	}
 	return &pb.ChatChoice{
@@ -257,8 +262,8 @@ func (f *contentFold) answer() *pb.GenerateContentResponse {
 	return answer
 }
 
-// candidate is one candidate of a Gemini answer, while it grows. Lists of what each piece adds grow;
-// whatever describes the whole so far is replaced.
+// candidate accumulates one candidate of a Gemini answer. It appends the lists to which each piece
+// adds, and replaces every field that describes the candidate so far.
 type candidate struct {
 	hasContent    bool
 	role          string
@@ -282,14 +287,14 @@ func (c *candidate) add(piece *pb.Candidate) {
 	keepLatest(c.latest, piece, "content", "citation_metadata", "logprobs_result", "extra_json")
 }
 
-// run is a part of a content, and the texts of all that join it.
+// run is a part of a content, with the joined texts of the neighbouring parts of its kind.
 type run struct {
 	part   *pb.Part
 	fields []string
 	text   strings.Builder
 }
 
-// addPart joins neighbouring parts of plain text. A signature belongs to the part it came with.
+// addPart joins neighbouring parts of plain text. A part with a signature stays separate.
 func (c *candidate) addPart(part *pb.Part) {
 	fields := fieldsOf(part)
 	isText := slices.Equal(fields, []string{"text"}) || slices.Equal(fields, []string{"text", "thought"})
@@ -320,7 +325,7 @@ func (c *candidate) build() *pb.Candidate {
 	return built
 }
 
-// fieldsOf returns the names of the fields that are set, sorted.
+// fieldsOf returns the names of the set fields of a message, sorted.
 func fieldsOf(message proto.Message) []string {
 	var names []string
 	message.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
@@ -331,11 +336,12 @@ func fieldsOf(message proto.Message) []string {
 	return names
 }
 
-// keepLatest replaces the fields of a message by those that are set in a later one, but for some.
-func keepLatest(latest, later proto.Message, others ...protoreflect.Name) {
+// keepLatest copies the set fields of a later message into the latest one, except for the excluded
+// fields.
+func keepLatest(latest, later proto.Message, excluded ...protoreflect.Name) {
 	target := latest.ProtoReflect()
 	later.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		if !slices.Contains(others, field.Name()) {
+		if !slices.Contains(excluded, field.Name()) {
 			target.Set(field, value)
 		}
 		return true
@@ -349,8 +355,8 @@ func appendText(texts []string, text string) []string {
 	return append(texts, text)
 }
 
-// mergeJSON returns the texts of JSON objects as one; of a member in several the later counts. A
-// lone text stays as it is, letter by letter.
+// mergeJSON merges the texts of JSON objects, shallowly; a later member replaces an earlier one of
+// its name. A single text is returned unchanged.
 func mergeJSON(texts []string) string {
 	if len(texts) <= 1 {
 		return strings.Join(texts, "")
@@ -364,7 +370,7 @@ func mergeJSON(texts []string) string {
 	return merged.String()
 }
 
-// object is a JSON object whose members keep their order and their texts.
+// object is a JSON object that preserves the order and the text of its members.
 type object []member
 
 type member struct {
@@ -372,7 +378,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// membersOf returns the members of a JSON object; nil where the text is none.
+// membersOf returns the members of a JSON object; nil if the text is not a JSON object.
 func membersOf(text string) object {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
@@ -393,7 +399,7 @@ func membersOf(text string) object {
 	return members
 }
 
-// set adds a member, or replaces one of its name in its place.
+// set adds a member, or replaces the member of the same name in its place.
 func (o *object) set(added member) {
 	for place, found := range *o {
 		if found.name == added.name {
@@ -404,7 +410,7 @@ func (o *object) set(added member) {
 	*o = append(*o, added)
 }
 
-// without returns the other members and a member's value, where there is one and it is a text.
+// without removes a member whose value is a string, and returns the other members and that string.
 func (o object) without(name string) (object, string) {
 	for place, found := range o {
 		var text string
@@ -415,7 +421,7 @@ func (o object) without(name string) (object, string) {
 	return o, ""
 }
 
-// String returns the object's text, without spaces; empty where it has no members.
+// String returns the object's compact JSON text; empty for an object without members.
 func (o object) String() string {
 	if len(o) == 0 {
 		return ""
@@ -425,10 +431,10 @@ func (o object) String() string {
 		text.WriteByte("{,"[min(place, 1)])
 		name := json.NewEncoder(&text)
 		name.SetEscapeHTML(false)
-		_ = name.Encode(member.name) // A text has a JSON form.
+		_ = name.Encode(member.name) // Encoding a string cannot fail.
 		text.Truncate(text.Len() - 1)
 		text.WriteByte(':')
-		_ = json.Compact(&text, member.value) // It was decoded from valid JSON.
+		_ = json.Compact(&text, member.value) // The value comes from valid JSON.
 	}
 	text.WriteByte('}')
 	return text.String()

@@ -20,12 +20,12 @@ func TestBackOffDoublesUpToItsLimitAndIsAtLeastHalf(t *testing.T) {
 			}
 		}
 		if _, ok := tries.pauseAfter(t.Context(), &Error{Code: codes.Unavailable}); ok {
-			t.Fatal("an eighth attempt")
+			t.Fatal("an eighth attempt was allowed")
 		}
 	}
 }
 
-func TestTheServerMayAskForALongerPause(t *testing.T) {
+func TestTheServersRetryDelayExtendsTheBackoff(t *testing.T) {
 	hour := time.Hour
 	tries := Resume{}.attempts()
 	pause, ok := tries.pauseAfter(t.Context(), &Error{
@@ -36,9 +36,9 @@ func TestTheServerMayAskForALongerPause(t *testing.T) {
 	}
 }
 
-func TestReasonsOfTheMomentAloneBreak(t *testing.T) {
+func TestOnlyTransientReasonsAreBreaks(t *testing.T) {
 	for reason := range pb.ErrorReason_value {
-		found := broke(&Error{Code: codes.Unavailable, Reason: reason})
+		found := isBreak(&Error{Code: codes.Unavailable, Reason: reason})
 		wanted := reason == "ERROR_REASON_STORE_UNAVAILABLE" || reason == "ERROR_REASON_OVERLOADED"
 		if found != wanted {
 			t.Errorf("%s: %v", reason, found)
@@ -59,7 +59,7 @@ func TestToolCallsAndChoicesAreFolded(t *testing.T) {
 	}
 	text := &pb.ChatWithContextResponse_Content{Content: &pb.TextDelta{Text: "Hi"}}
 	fold.add(&pb.ChatWithContextResponse{Event: text})
-	fold.add(&pb.ChatWithContextResponse{Sequence: 9}) // Of a kind that this version does not know.
+	fold.add(&pb.ChatWithContextResponse{Sequence: 9}) // An event of a kind that this version does not know.
 
 	answer := fold.answer()
 
@@ -76,20 +76,31 @@ func TestToolCallsAndChoicesAreFolded(t *testing.T) {
 }
 
 func TestExtraMembersOfAToolCallAreMerged(t *testing.T) {
-	fold := newChatFold()
-	for _, delta := range []*pb.ToolCallDelta{
-		{ExtraJson: `{"a": 1, "b": 2}`},
-		{ArgumentsJson: "{}"},
-		{ExtraJson: `{"b": 3}`},
-		{CallIndex: 1, ExtraJson: `{ "sign": "c2ln" }`},
+	for name, tried := range map[string]struct {
+		extras []string
+		wanted string
+	}{
+		"none":          {[]string{"", ""}, ""},
+		"one unchanged": {[]string{"", `{"signature" : "<é>", "n": 1.0}`, ""}, `{"signature" : "<é>", "n": 1.0}`},
+		"two, the later member wins": {
+			[]string{`{"a": 1.0, "b": {"x": 1}}`, `{"b": {"y": 1e7}, "c": null}`},
+			`{"a":1.0,"b":{"y":1e7},"c":null}`,
+		},
 	} {
-		event := &pb.ChatWithContextResponse_ToolCall{ToolCall: delta}
-		fold.add(&pb.ChatWithContextResponse{Event: event})
-	}
-
-	calls := fold.answer().GetChoices()[0].GetMessage().GetToolCalls()
-	if calls[0].GetExtraJson() != `{"a":1,"b":3}` || calls[1].GetExtraJson() != `{ "sign": "c2ln" }` {
-		t.Errorf("calls %v", calls)
+		t.Run(name, func(t *testing.T) {
+			fold := newChatFold()
+			for _, extra := range tried.extras {
+				for callIndex, text := range []string{extra, ""} {
+					delta := &pb.ToolCallDelta{CallIndex: int32(callIndex), Name: "f", ExtraJson: text}
+					event := &pb.ChatWithContextResponse_ToolCall{ToolCall: delta}
+					fold.add(&pb.ChatWithContextResponse{Event: event})
+				}
+			}
+			calls := fold.answer().GetChoices()[0].GetMessage().GetToolCalls()
+			if len(calls) != 2 || calls[0].GetExtraJson() != tried.wanted || calls[1].GetExtraJson() != "" {
+				t.Errorf("folded to %v", calls)
+			}
+		})
 	}
 }
 

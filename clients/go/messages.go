@@ -2,21 +2,21 @@ package contextbridge
 
 import pb "contextbridge.dev/go/contextbridge/v1"
 
-// System returns a system's message of a chat.
+// System returns a chat message with role system.
 func System(text string) *pb.ChatMessage { return &pb.ChatMessage{Role: "system", Content: text} }
 
-// User returns a user's message of a chat.
+// User returns a chat message with role user.
 func User(text string) *pb.ChatMessage { return &pb.ChatMessage{Role: "user", Content: text} }
 
-// Assistant returns an assistant's message of a chat.
+// Assistant returns a chat message with role assistant.
 func Assistant(text string) *pb.ChatMessage {
 	return &pb.ChatMessage{Role: "assistant", Content: text}
 }
 
-// UserContent returns a user's content for Gemini.
+// UserContent returns a Gemini content with role user and one text.
 func UserContent(text string) *pb.Content {
 	return &pb.Content{Role: "user", Parts: []*pb.Part{TextPart(text)}}
 }
 
-// TextPart returns a part of a content that is text.
+// TextPart returns a text part of a content.
 func TextPart(text string) *pb.Part { return &pb.Part{Data: &pb.Part_Text{Text: text}} }

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// Servers take one ping in five minutes without data and cut off whoever sends more; the rest
-	// is room for the network's jitter.
+	// A server accepts one ping in five minutes without data and closes the connection of a client
+	// that sends more; the rest allows for the network's jitter.
 	defaultKeepalive = 330 * time.Second
 	keepaliveTimeout = 20 * time.Second
 
-	// Whole answers hold images.
+	// A whole answer can contain images.
 	maxMessageBytes = 64 << 20
 
 	// A status lists every field violation.
 	maxMetadataBytes = 64 << 10
 )
 
-// Retries are for reads alone: the channel cannot tell a call that the server never saw from one
-// that was lost after it had begun. They stop when half of the calls fail.
+// Only reads are retried: the channel cannot distinguish a call that the server never received from
+// one that was lost after it had started. Retries stop when half of the calls fail.
 const serviceConfig = `{
 	"loadBalancingConfig": [{"round_robin": {}}],
 	"methodConfig": [{
@@ -53,10 +53,10 @@ const serviceConfig = `{
 	"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
 }`
 
-// Option changes how a client connects, or how its calls are made.
+// Option configures a client: its connection, or its calls.
 type Option interface{ apply(*settings) }
 
-// CallOption changes how a call is made. Given to New it is for every call.
+// CallOption configures a call, or every call of a client if it is given to New.
 type CallOption func(*callSettings)
 
 func (o CallOption) apply(s *settings) { o(&s.call) }
@@ -80,24 +80,24 @@ type callSettings struct {
 	resume Resume
 }
 
-// WithToken sends a token with every call, as authorization: Bearer.
+// WithToken sends a token with every call, in the header "authorization: Bearer".
 func WithToken(token string) Option {
 	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
 }
 
-// WithTokenSource asks for the token of each call, so that it can be replaced while the client
-// lives. Where that fails, so does the call, with Unauthenticated.
+// WithTokenSource calls a function for the token of each call, so that tokens can rotate. If the
+// function fails, the call fails with Unauthenticated.
 func WithTokenSource(source func(context.Context) (string, error)) Option {
 	return clientOption(func(s *settings) { s.token = source })
 }
 
-// WithUpstreamAPIKey sends the caller's own key of upstream, where the server passes it on.
+// WithUpstreamAPIKey sends the caller's own API key for upstream, for servers that forward it.
 func WithUpstreamAPIKey(key string) Option {
 	return clientOption(func(s *settings) { s.upstreamAPIKey = key })
 }
 
-// WithTLS connects with TLS. A nil config trusts the system's roots; RootCAs, ServerName and
-// Certificates are whom to trust, the name to check, and who the client is.
+// WithTLS connects with TLS. A nil config trusts the system's roots. RootCAs sets the trusted
+// authorities, ServerName the expected name, and Certificates the client's certificate.
 func WithTLS(config *tls.Config) Option {
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -105,36 +105,36 @@ func WithTLS(config *tls.Config) Option {
 	return clientOption(func(s *settings) { s.tls = config })
 }
 
-// WithInsecureToken sends token and key in plain text to another machine, where something else
-// encrypts the way.
+// WithInsecureToken allows sending the token and the key unencrypted to another machine. Use it
+// where another layer encrypts the connection, such as a service mesh.
 func WithInsecureToken() Option {
 	return clientOption(func(s *settings) { s.insecureToken = true })
 }
 
-// WithKeepalive sets how often the connection is probed during a call, at least every 10 seconds as
-// gRPC has it. Servers cut off clients that probe more often than they allow, by default every 5
-// minutes. 0 never probes; the default is 330 seconds.
+// WithKeepalive sets the interval of keepalive pings during a call. gRPC raises an interval below 10
+// seconds to that. A server closes the connection of a client that pings more often than the server
+// allows, by default every 5 minutes. 0 sends no pings; the default is 330 seconds.
 func WithKeepalive(interval time.Duration) Option {
 	return clientOption(func(s *settings) { s.keepalive = interval })
 }
 
-// WithTimeout limits each call whose context has no deadline, streams as a whole and resumes
-// included; of a list each page.
+// WithTimeout sets the deadline of each call whose context has none. It covers a whole stream,
+// including its resumptions, and each page of a list.
 func WithTimeout(timeout time.Duration) Option {
 	return clientOption(func(s *settings) { s.timeout = timeout })
 }
 
-// WithDialOptions adds gRPC's own options after the client's.
+// WithDialOptions appends gRPC's own dial options to those of the client.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return clientOption(func(s *settings) { s.dial = append(s.dial, options...) })
 }
 
-// WithResume sets how a broken call with an idempotency key is taken up again.
+// WithResume sets how a broken call with an idempotency key is resumed.
 func WithResume(resume Resume) CallOption {
 	return func(c *callSettings) { c.resume = resume }
 }
 
-// WithoutResume leaves it to the caller to take up a call that broke.
+// WithoutResume disables resuming: the first break is the call's error.
 func WithoutResume() CallOption { return WithResume(Resume{Attempts: -1}) }
 
 func (s *settings) secret() bool { return s.token != nil || s.upstreamAPIKey != "" }
@@ -148,7 +148,7 @@ func (s *settings) dialOptions(local bool) []grpc.DialOption {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithUserAgent("contextbridge-go/" + Version),
 		grpc.WithDefaultServiceConfig(serviceConfig),
-		// Whoever owns the DNS zone would otherwise decide which paid calls are repeated.
+		// A service config in DNS could otherwise enable retries of calls that cost money.
 		grpc.WithDisableServiceConfig(),
 		grpc.WithMaxHeaderListSize(maxMetadataBytes),
 		grpc.WithDefaultCallOptions(
@@ -156,7 +156,7 @@ func (s *settings) dialOptions(local bool) []grpc.DialOption {
 		),
 	}
 	if local {
-		// A proxy named in the environment is not on this machine.
+		// A proxy from the environment cannot reach this machine's loopback addresses.
 		options = append(options, grpc.WithNoProxy())
 	}
 	if s.secret() {
@@ -170,7 +170,7 @@ func (s *settings) dialOptions(local bool) []grpc.DialOption {
 	return append(options, s.dial...)
 }
 
-// secrets are what every call carries.
+// secrets are the credentials that every call carries.
 type secrets struct{ settings *settings }
 
 func (s secrets) GetRequestMetadata(
@@ -190,10 +190,10 @@ func (s secrets) GetRequestMetadata(
 	return metadata, nil
 }
 
-// RequireTransportSecurity is false because New has checked the way already.
+// RequireTransportSecurity returns false because New has checked the transport already.
 func (secrets) RequireTransportSecurity() bool { return false }
 
-// isLocal tells whether everything that goes to a target stays on this machine.
+// isLocal reports whether all traffic to a target stays on this machine.
 func isLocal(target string) bool {
 	scheme, rest, _ := strings.Cut(target, ":")
 	switch scheme {

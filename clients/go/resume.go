@@ -9,35 +9,38 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Resume is how a broken call with an idempotency key is taken up again, within its deadline: a stream
-// after its newest event, a unary call from the start. The zero Resume is the default.
+// Resume configures how the client resumes a broken call with an idempotency key, within the call's
+// deadline: a stream after its newest event, a unary call from the start. The zero Resume is the
+// default.
 //
-// A call breaks where its connection is lost or its server stops, and where the server is
-// overloaded or its store is away for a moment. What upstream said, the caller's deadline and its
-// cancellation are no breaks.
+// A call breaks when its connection is lost, its server stops or is overloaded, or the server's
+// store is unavailable. An error of upstream, the caller's deadline and the caller's cancellation
+// are not breaks.
 type Resume struct {
-	// Attempts is how often in a row without a new event. 0 means 5; below 0 never resumes.
+	// Attempts is the number of consecutive attempts without a new event. 0 means 5; a negative
+	// number disables resuming.
 	Attempts int
 
-	// InitialBackoff is the longest wait before the first attempt. It doubles with each, and at
-	// least half of it is waited; longer where the server asks for that. 0 means 100 ms.
+	// InitialBackoff is the longest wait before the first attempt. It doubles with each attempt. The
+	// actual wait is random, at least half of that, and longer if the server asks for it. 0 means
+	// 100 ms.
 	InitialBackoff time.Duration
 
-	// MaxBackoff is where it stops doubling. 0 means 5 s.
+	// MaxBackoff is the upper limit of the backoff. 0 means 5 s.
 	MaxBackoff time.Duration
 }
 
 func (r Resume) attempts() attempts {
 	return attempts{
-		most:           cmp.Or(r.Attempts, 5),
+		limit:          cmp.Or(r.Attempts, 5),
 		initialBackoff: cmp.Or(r.InitialBackoff, 100*time.Millisecond),
 		maxBackoff:     cmp.Or(r.MaxBackoff, 5*time.Second),
 	}
 }
 
-// broke tells whether a failure left the generation as it was: the way to the server broke, or the
-// server was busy.
-func broke(failure *Error) bool {
+// isBreak reports whether a failure leaves the generation intact: the connection was lost, the
+// server was overloaded, or its store was unavailable.
+func isBreak(failure *Error) bool {
 	switch failure.Reason {
 	case "":
 		switch failure.Code {
@@ -50,17 +53,17 @@ func broke(failure *Error) bool {
 	return false
 }
 
-// attempts are the tries of one call. The zero value has but the first.
+// attempts counts the attempts of one call. The zero value allows no second attempt.
 type attempts struct {
-	most, used                 int
+	limit, used                int
 	initialBackoff, maxBackoff time.Duration
 }
 
-// beginAgain takes note of a new event.
-func (a *attempts) beginAgain() { a.used = 0 }
+// reset starts the count anew, after an event has arrived.
+func (a *attempts) reset() { a.used = 0 }
 
-// getOver waits until a call may be sent again after a failure; false where the failure stands.
-func (a *attempts) getOver(ctx context.Context, c *Client, failure *Error) bool {
+// next waits until the call may be sent again after a failure; false if it may not.
+func (a *attempts) next(ctx context.Context, c *Client, failure *Error) bool {
 	pause, ok := a.pauseAfter(ctx, failure)
 	if !ok {
 		return false
@@ -70,14 +73,14 @@ func (a *attempts) getOver(ctx context.Context, c *Client, failure *Error) bool 
 	select {
 	case <-timer.C:
 		c.reconnect(ctx)
-	case <-ctx.Done(): // Sent again, the call fails at once and says why.
+	case <-ctx.Done(): // The next attempt fails at once, with the context's error.
 	}
 	return true
 }
 
-// pauseAfter returns how long to wait before the next try; false where there is none.
+// pauseAfter returns the wait before the next attempt; false if there is none.
 func (a *attempts) pauseAfter(ctx context.Context, failure *Error) (time.Duration, bool) {
-	if !broke(failure) || ctx.Err() != nil || a.used >= a.most {
+	if !isBreak(failure) || ctx.Err() != nil || a.used >= a.limit {
 		return 0, false
 	}
 	pause := a.backoff()

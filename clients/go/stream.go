@@ -9,38 +9,38 @@ import (
 	pb "contextbridge.dev/go/contextbridge/v1"
 )
 
-// ChatStream is a chat's answer on its way: started, its pieces, completed.
+// ChatStream streams a chat's answer: a started event, the answer's events, a completed event.
 type ChatStream = Stream[*pb.ChatWithContextResponse, *pb.CompleteChatWithContextResponse]
 
-// ContentStream is a Gemini answer on its way, piece by piece.
+// ContentStream streams a Gemini answer.
 type ContentStream = Stream[*pb.GenerateContentResponse, *pb.GenerateContentResponse]
 
-// ErrNoWholeAnswer is what Answer fails with on a stream that was begun with resume_after, because
-// its beginning is not here.
-var ErrNoWholeAnswer = errors.New("contextbridge: a stream begun with resume_after has no whole answer")
+// ErrNoWholeAnswer is the error of Answer on a stream with resume_after: the stream lacks the events
+// before that.
+var ErrNoWholeAnswer = errors.New("contextbridge: a stream with resume_after has no whole answer")
 
-// Stream is an answer on its way. The call begins with the first event asked for, and ends with the
-// last event, with an error, or when its reader leaves: by a break out of a range, by Close, or by
-// cancelling the context. Leaving ends upstream's work too, unless the call has an idempotency key or
-// others share the answer.
+// Stream is an answer that arrives event by event. The call starts with the first read. It ends with
+// the last event, with an error, or when the reader breaks out of a range, calls Close or cancels
+// the context. Leaving early cancels upstream's work too, unless the call has an idempotency key or
+// other calls share the answer.
 //
-// A stream is for one goroutine; from another it is left by cancelling the context.
+// A stream is for one goroutine. Another goroutine ends it by cancelling the context.
 type Stream[Event, Answer any] struct {
-	client *Client
-	open   opener[Event]
-	fold   fold[Event, Answer]
-	tries  attempts
-	asked  int32 // The event after which the caller wanted to begin.
+	client      *Client
+	open        opener[Event]
+	fold        fold[Event, Answer]
+	attempts    attempts
+	resumeAfter int32 // The request's resume_after.
 
 	ctx    context.Context
-	cancel context.CancelFunc // Nil before the call has begun.
-	call   receiver[Event]    // Nil before it has, and after a break.
+	cancel context.CancelFunc // Nil before the call has started.
+	call   receiver[Event]    // Nil before the call has started, and after a break.
 	end    error              // Nil before the end; then io.EOF, or an *Error.
 }
 
 type receiver[Event any] interface{ Recv() (Event, error) }
 
-// opener begins a call for what follows an event, by its sequence.
+// opener starts a call for the events after a sequence.
 type opener[Event any] func(ctx context.Context, after int32) (receiver[Event], error)
 
 func newStream[Event, Answer any](
@@ -48,27 +48,27 @@ func newStream[Event, Answer any](
 	client *Client,
 	request interface{ GetResumeAfter() int32 },
 	open opener[Event],
-	whole fold[Event, Answer],
+	fold fold[Event, Answer],
 	options []CallOption,
 ) *Stream[Event, Answer] {
-	asked := request.GetResumeAfter()
-	whole.progress().sequence = asked
+	resumeAfter := request.GetResumeAfter()
+	fold.progress().sequence = resumeAfter
 	return &Stream[Event, Answer]{
-		client: client,
-		open:   open,
-		fold:   whole,
-		tries:  client.attempts(request, options),
-		asked:  asked,
-		ctx:    ctx,
+		client:      client,
+		open:        open,
+		fold:        fold,
+		attempts:    client.attempts(request, options),
+		resumeAfter: resumeAfter,
+		ctx:         ctx,
 	}
 }
 
-// Sequence returns the place of the newest event in its generation, from 1; before the first it is
-// the request's resume_after.
+// Sequence returns the position of the newest event in its generation, from 1. Before the first
+// event it returns the request's resume_after.
 func (s *Stream[Event, Answer]) Sequence() int32 { return s.fold.progress().sequence }
 
-// Events iterates over the events as the server sends them. Where the call fails, an *Error is the
-// last that it gives. Breaking out of it closes the stream.
+// Events iterates over the events as the server sends them. If the call fails, the iteration ends
+// with an *Error. Breaking out of the loop closes the stream.
 func (s *Stream[Event, Answer]) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		defer s.Close()
@@ -81,8 +81,8 @@ func (s *Stream[Event, Answer]) Events() iter.Seq2[Event, error] {
 	}
 }
 
-// Text iterates over the pieces of the text of one choice or candidate, by its index from 0. None
-// is empty, and thoughts are left out. It reads the stream's own events.
+// Text iterates over the text of one choice or candidate, by its index from 0, as it arrives. It
+// skips empty pieces and thoughts. It consumes the events of the stream.
 func (s *Stream[Event, Answer]) Text(index int32) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for event, err := range s.Events() {
@@ -97,11 +97,11 @@ func (s *Stream[Event, Answer]) Text(index int32) iter.Seq2[string, error] {
 	}
 }
 
-// Answer reads to the end and returns the whole answer, events that were read before included. It
-// fails as Events does, and with ErrNoWholeAnswer.
+// Answer reads to the end and returns the whole answer, including the events that were read before.
+// It fails as Events does, and with ErrNoWholeAnswer.
 func (s *Stream[Event, Answer]) Answer() (Answer, error) {
 	var none Answer
-	if s.asked > 0 {
+	if s.resumeAfter > 0 {
 		return none, ErrNoWholeAnswer
 	}
 	for _, err := range s.Events() {
@@ -112,14 +112,14 @@ func (s *Stream[Event, Answer]) Answer() (Answer, error) {
 	return s.fold.answer(), nil
 }
 
-// Close ends the call where it has not ended.
+// Close cancels the call if it is still in flight.
 func (s *Stream[Event, Answer]) Close() {
 	switch {
 	case s.end != nil:
 	case s.fold.progress().complete:
 		s.finish(io.EOF)
 	default:
-		s.finish(left())
+		s.finish(closed())
 	}
 }
 
@@ -136,12 +136,12 @@ func (s *Stream[Event, Answer]) next() (Event, error) {
 	for s.end == nil {
 		event, err := s.receive()
 		if err == nil {
-			s.tries.beginAgain()
+			s.attempts.reset()
 			s.fold.add(event)
 			return event, nil
 		}
 		s.call = nil
-		if end := s.getOver(err); end != nil {
+		if end := s.retry(err); end != nil {
 			s.finish(end)
 		}
 	}
@@ -163,26 +163,27 @@ func (s *Stream[Event, Answer]) receive() (Event, error) {
 	return s.call.Recv()
 }
 
-// getOver waits until the rest may be asked for, where it may; else it returns the stream's end.
-func (s *Stream[Event, Answer]) getOver(err error) error {
+// retry waits until the stream may be resumed, and returns nil; otherwise it returns the stream's
+// end.
+func (s *Stream[Event, Answer]) retry(err error) error {
 	progress := s.fold.progress()
 	if err == io.EOF {
 		return s.endOf(progress)
 	}
 	failure := newError(s.ctx, err)
-	if progress.complete && broke(failure) {
-		return io.EOF // Nothing was lost but the word that all is well.
+	if progress.complete && isBreak(failure) {
+		return io.EOF // Only the final OK status is missing.
 	}
-	if !progress.resumable || !s.tries.getOver(s.ctx, s.client, failure) {
+	if !progress.resumable || !s.attempts.next(s.ctx, s.client, failure) {
 		return failure
 	}
 	return nil
 }
 
-// endOf returns what an end with OK is. A caller that has the last event asks for what follows it,
-// which is nothing.
+// endOf returns the end of a stream whose status is OK. A stream that resumes after the last event
+// has no further events.
 func (s *Stream[Event, Answer]) endOf(progress *progress) error {
-	if progress.complete || s.asked > 0 && progress.sequence == s.asked {
+	if progress.complete || s.resumeAfter > 0 && progress.sequence == s.resumeAfter {
 		return io.EOF
 	}
 	return incomplete(s.fold.lastEvent())

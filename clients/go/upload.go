@@ -16,13 +16,13 @@ import (
 
 const pieceBytes = 256 << 10
 
-// UploadFile uploads what a reader gives, from where it stands, and returns what is known of the
-// file. A video may be STATE_PROCESSING at first.
+// UploadFile uploads the rest of a reader and returns the file's metadata. A video may be
+// STATE_PROCESSING at first.
 //
-// The metadata may be nil and leave out what the reader tells: its size, as those of packages bytes
-// and strings and an *os.File do, and by its name's ending an *os.File the media type. UploadFile
-// fails with the reader's own error where that fails or tells too little, and with an *Error where
-// the call does.
+// The metadata may be nil, and may leave out the size for an *os.File and for the readers of packages
+// bytes and strings, and the media type for an *os.File whose name has a known extension. UploadFile
+// fails with the reader's own error if reading fails, with an error if the size or the media type is
+// unknown, and with an *Error if the call fails.
 func (c *Client) UploadFile(
 	ctx context.Context, metadata *pb.UploadFileMetadata, file io.Reader, _ ...CallOption,
 ) (*pb.File, error) {
@@ -46,8 +46,8 @@ func (c *Client) UploadFile(
 	return response.GetFile(), nil
 }
 
-// send sends a file, or as much of it as the call takes before it ends: its status then says why.
-// It fails with the reader's error.
+// send sends a file until its end, or until the server ends the call, whose status then says why. It
+// fails with the reader's error.
 func send(
 	call grpc.ClientStreamingClient[pb.UploadFileRequest, pb.UploadFileResponse],
 	metadata *pb.UploadFileMetadata,
@@ -70,8 +70,8 @@ func send(
 	return nil
 }
 
-// readPiece reads until a piece is full, and returns what there was before an error. io.ReadFull
-// does the same, but its error for a short file is that of a reader whose file was cut off.
+// readPiece reads until a piece is full, and returns the bytes read before an error. io.ReadFull
+// would return io.ErrUnexpectedEOF for a short last piece, as a reader does for a truncated file.
 func readPiece(file io.Reader) ([]byte, error) {
 	piece := make([]byte, pieceBytes)
 	for filled := 0; filled < len(piece); {
@@ -84,17 +84,17 @@ func readPiece(file io.Reader) ([]byte, error) {
 	return piece, nil
 }
 
-// complete puts into the metadata what the reader tells and the caller left out.
+// complete fills in the media type and the size from the reader if the caller left them out.
 func complete(metadata *pb.UploadFileMetadata, file io.Reader) error {
 	if metadata.MimeType == "" {
 		if metadata.MimeType = mimeTypeOf(file); metadata.MimeType == "" {
-			return errors.New("contextbridge: the media type is not known: set MimeType")
+			return errors.New("contextbridge: the media type is unknown: set MimeType")
 		}
 	}
 	if metadata.SizeBytes == 0 {
 		size, err := sizeOf(file)
 		if err != nil {
-			return fmt.Errorf("contextbridge: the size is not known: set SizeBytes: %w", err)
+			return fmt.Errorf("contextbridge: the size is unknown: set SizeBytes: %w", err)
 		}
 		metadata.SizeBytes = size
 	}
@@ -106,12 +106,12 @@ func mimeTypeOf(file io.Reader) string {
 	if !ok {
 		return ""
 	}
-	// Without its parameters, which here are no more than a guess of the encoding.
+	// Drop the parameters: their charset is only a guess.
 	found, _, _ := mime.ParseMediaType(mime.TypeByExtension(filepath.Ext(named.Name())))
 	return found
 }
 
-// sizeOf returns how many bytes a reader has left.
+// sizeOf returns the number of bytes that a reader has left.
 func sizeOf(file io.Reader) (int64, error) {
 	switch file := file.(type) {
 	case *bytes.Buffer:

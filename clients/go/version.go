@@ -1,4 +1,4 @@
 package contextbridge
 
-// Version is the version of this module, and of the server that it was released with.
-const Version = "0.1.0"
+// Version is the version of this module. The server of the same release has the same version.
+const Version = "0.2.0"

@@ -12,16 +12,16 @@ export default defineConfig(
       parserOptions: { projectService: { allowDefaultProject: ["eslint.config.js"] } },
     },
     rules: {
-      // Numbers read well in texts.
+      // Numbers have an unambiguous text form.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // In messages an empty text is none.
+      // In messages an empty string means unset.
       "@typescript-eslint/prefer-nullish-coalescing": [
         "error",
         { ignorePrimitives: { string: true } },
       ],
-      // A loop may want its turns and not their values.
+      // A loop may ignore the values that it iterates over.
       "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_$" }],
-      // node:test awaits what it is given by itself.
+      // node:test awaits the promises of its tests.
       "@typescript-eslint/no-floating-promises": [
         "error",
         {

@@ -302,7 +302,7 @@ async function run(one: Case): Promise<Report> {
   const report: Report = { name: one.name };
   const call = CALLS[one.call];
   if (call === undefined) {
-    throw new Error(`an unknown call: ${one.call}`);
+    throw new Error(`unknown call: ${one.call}`);
   }
   const client = new Client(one.connect.target, connectionOf(one));
   try {

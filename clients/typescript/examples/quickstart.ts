@@ -1,6 +1,6 @@
 /**
- * The first ten minutes: a context, a chat on it, Gemini, and a call that fails. Run it against
- * `make run`; CONTEXTBRIDGE_ADDRESS names another server.
+ * Creates a context, chats on it, generates with Gemini, and handles a call that fails. Run it
+ * against `make run`; CONTEXTBRIDGE_ADDRESS names another server.
  */
 import { randomUUID } from "node:crypto";
 
@@ -19,9 +19,8 @@ const contextId = context?.id ?? "";
 
 const stream = client.chat({
   contextId,
-  model: "Doubao-1.5-pro-32k",
   messages: [{ role: "user", content: "Where are you?" }],
-  idempotencyKey: randomUUID(), // Lets the stream go on where it was, should its connection break.
+  idempotencyKey: randomUUID(), // With it the stream resumes after a lost connection.
 });
 for await (const piece of stream.text()) {
   process.stdout.write(piece);

@@ -19,7 +19,7 @@ import {
   transportOptions,
 } from "./connection.js";
 
-// A name is looked up again after a connection failed, and no more often than this.
+// The shortest interval between two lookups of a name. A failed connection causes a lookup.
 const LOOKUP_INTERVAL_MS = 1_000;
 
 interface Address {
@@ -32,7 +32,7 @@ interface Backend {
   readonly transport: Transport;
 }
 
-/** What a transport's method takes beside the RPC's descriptor. */
+/** The arguments of a transport's method after the RPC's descriptor. */
 type CallOf<Input> = [
   signal: AbortSignal | undefined,
   timeoutMs: number | undefined,
@@ -41,7 +41,7 @@ type CallOf<Input> = [
   contextValues?: ContextValues,
 ];
 
-/** A transport over all addresses of a target: calls take them in turn, past those that are away. */
+/** A transport that distributes calls over all reachable addresses of a target, round robin. */
 export class Balancer implements Transport {
   readonly #target: Target;
   readonly #options: ClientOptions;
@@ -52,7 +52,7 @@ export class Balancer implements Transport {
   #stale = true;
   #lookedUp = -Infinity;
 
-  /** Connects when the first call is made. Throws where a certificate cannot be read. */
+  /** Creates a transport, which connects on its first call. Throws if a certificate is unreadable. */
   constructor(target: Target, options: ClientOptions) {
     this.#target = target;
     this.#options = options;
@@ -73,7 +73,7 @@ export class Balancer implements Transport {
     return (await this.#next()).transport.stream(method, ...call);
   }
 
-  /** Ends the calls that are open and closes the connections. */
+  /** Cancels the calls in flight and closes the connections. */
   close(): void {
     for (const { session } of this.#backends.values()) {
       session.abort();
@@ -83,7 +83,10 @@ export class Balancer implements Transport {
     this.#stale = true;
   }
 
-  /** Returns the next backend that can be connected to; where none can, any: its error says why. */
+  /**
+   * Returns the next reachable backend. If none is reachable it returns an unreachable one, because
+   * its error says why connecting fails.
+   */
   async #next(): Promise<Backend> {
     await this.#refresh();
     const turn = this.#turn++;
@@ -117,7 +120,7 @@ export class Balancer implements Transport {
       return;
     }
     const addresses = await resolve(this.#target.host, { all: true });
-    // Sessions of addresses that are gone end by themselves when their calls have.
+    // Sessions of addresses that the name no longer has end after their last call.
     this.#order = addresses.map((address) => this.#backend(address.address, address));
   }
 
@@ -126,7 +129,7 @@ export class Balancer implements Transport {
     if (known !== undefined) {
       return known;
     }
-    // The name stays in the URL, and so in TLS and in `:authority`; only the lookup is ours.
+    // TLS and `:authority` need the name in the URL, so only the lookup is replaced.
     const fixed = address && { lookup: lookupOf(address) };
     const options = { ...this.#session, ...fixed };
     const session = new Http2SessionManager(this.#target.url, pingOptions(this.#options), options);

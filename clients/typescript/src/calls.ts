@@ -3,27 +3,27 @@ import type { CallOptions as RpcOptions } from "@connectrpc/connect";
 import { cancelled, ContextBridgeError, late } from "./errors.js";
 import type { Attempts, Resume } from "./resume.js";
 
-/** How a call is made. */
+/** Options of a call. */
 export interface CallOptions {
   /** Cancels the call. */
   readonly signal?: AbortSignal;
   /**
-   * The deadline of the whole call in milliseconds, streams and resuming included. Undefined means
-   * the client's.
+   * The deadline of the whole call in milliseconds, including a stream's resumptions. Undefined
+   * means the client's.
    */
   readonly timeoutMs?: number | undefined;
-  /** How a call with an idempotency key that breaks is taken up again. Undefined means as the client does. */
+  /** How a broken call with an idempotency key is resumed. Undefined means the client's setting. */
   readonly resume?: Resume | undefined;
 }
 
-/** `grpc-timeout` has at most eight digits: a good day in milliseconds. */
+/** `grpc-timeout` has at most eight digits, which is 27 hours in milliseconds. */
 const MAX_TIMEOUT_MS = 99_999_999;
 
-/** When a call must be over, and what cancels it. */
+/** The deadline and the cancellation signal of a call. */
 export class Limits {
   readonly #end: number;
 
-  /** The call begins now. */
+  /** Starts the timeout. */
   constructor(
     readonly signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
@@ -36,7 +36,7 @@ export class Limits {
     return Math.max(0, this.#end - performance.now());
   }
 
-  /** What the transport is told; throws where the call is over already. */
+  /** Returns the transport's options; throws if the call is cancelled or past its deadline. */
   forTransport(): RpcOptions {
     const remaining = this.remainingMs();
     if (this.signal?.aborted) {
@@ -51,8 +51,8 @@ export class Limits {
     };
   }
 
-  /** Reads what ended a call: its own limits, or something else. */
-  read(reason: unknown): ContextBridgeError {
+  /** Returns the error of a failed call: its cancellation, its deadline, or the call's own error. */
+  errorOf(reason: unknown): ContextBridgeError {
     if (this.signal?.aborted) {
       return cancelled(this.signal.reason);
     }
@@ -60,7 +60,7 @@ export class Limits {
     return failure.reason === "" && this.remainingMs() === 0 ? late(reason) : failure;
   }
 
-  /** Waits; throws where the call is cancelled in the meantime. */
+  /** Waits; throws if the call is cancelled meanwhile. */
   async pause(milliseconds: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const stop = () => {
@@ -76,7 +76,7 @@ export class Limits {
   }
 }
 
-/** Makes a call with one answer, and sends it again where that helps. */
+/** Makes a unary call, and sends it again as its attempts allow. */
 export async function unary<Request, Response>(
   method: (request: Request, options: RpcOptions) => Promise<Response>,
   request: Request,
@@ -87,7 +87,7 @@ export async function unary<Request, Response>(
     try {
       return await method(request, limits.forTransport());
     } catch (error) {
-      const failure = limits.read(error);
+      const failure = limits.errorOf(error);
       const pause = attempts.pauseAfter(failure, limits.remainingMs());
       if (pause === undefined) {
         throw failure;

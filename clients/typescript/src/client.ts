@@ -35,7 +35,7 @@ import {
   type UpdateContextRequestSchema,
 } from "./v1.js";
 
-/** The generated stubs on a client's connections. */
+/** The generated stubs, on the connections of a client. */
 export interface Stubs {
   readonly contexts: Stub<typeof ContextService>;
   readonly gemini: Stub<typeof GeminiService>;
@@ -45,26 +45,27 @@ export interface Stubs {
 }
 
 /**
- * A client of a contextbridge server. It is made to live long; close it when it is done with.
+ * A client of a contextbridge server. Create one and keep it for the life of the process.
  *
- * Requests are objects of the messages' fields. Every method throws ContextBridgeError where the
- * call fails. Reads are repeated on UNAVAILABLE; what may cost money is repeated only where it has
- * an `idempotencyKey`, which makes it paid once: a stream then goes on after its newest event.
+ * Requests are plain objects with the messages' fields. Every method throws ContextBridgeError if
+ * the call fails. The client retries reads on UNAVAILABLE. It repeats a call that may cost money
+ * only with an `idempotencyKey`, with which upstream charges once; a stream then resumes after its
+ * newest event.
  */
 export class Client implements Disposable {
-  /** The stubs, for whatever this class leaves out; read their errors with ContextBridgeError.from. */
+  /** The generated stubs. ContextBridgeError.from converts their errors. */
   readonly stubs: Stubs;
 
-  /** The transport of the stubs. It carries the token. */
+  /** The transport of the stubs. Its calls carry the client's token. */
   readonly transport: Transport;
 
   readonly #balancer: Balancer;
   readonly #options: ClientOptions;
 
   /**
-   * Connects when the first call is made. Throws an Error for a token or key that would leave this
-   * machine in plain text, a TypeError for a target that is none, and what reading a certificate's
-   * file throws.
+   * Creates a client, which connects on its first call. Throws an Error for a token or key that
+   * would leave this machine unencrypted, a TypeError for a malformed target, and the error of
+   * reading a certificate's file.
    *
    * @param target - `host:port`, or `dns:///host:port` for a name with several addresses.
    * @param options - Token, TLS, deadline, and so on.
@@ -84,7 +85,7 @@ export class Client implements Disposable {
     };
   }
 
-  /** Ends the calls that are open and closes the connections. */
+  /** Cancels the calls in flight and closes the connections. */
   close(): void {
     this.#balancer.close();
   }
@@ -95,14 +96,14 @@ export class Client implements Disposable {
   }
 
   /**
-   * Makes a context, which upstream charges for until its binding lapses. Without `idempotencyKey` a
-   * repeated call makes, and pays for, a second one.
+   * Creates a context, which upstream charges for until its binding lapses. Without
+   * `idempotencyKey` a repeated call creates, and pays for, a second one.
    */
   createContext(
     request: MessageInitShape<typeof CreateContextRequestSchema>,
     options?: CallOptions,
   ): Promise<CreateContextResponse> {
-    return this.#paid(this.stubs.contexts.createContext, request, options);
+    return this.#keyed(this.stubs.contexts.createContext, request, options);
   }
 
   /** Returns a context as it is now. */
@@ -111,7 +112,7 @@ export class Client implements Disposable {
     return present(response.context);
   }
 
-  /** Iterates over the caller's contexts, the newest first, page by page. */
+  /** Iterates over the caller's contexts, newest first, page by page. */
   async *listContexts(
     request: MessageInitShape<typeof ListContextsRequestSchema> = {},
     options?: CallOptions,
@@ -122,7 +123,7 @@ export class Client implements Disposable {
     }
   }
 
-  /** Changes how long a context lives, or its name, and returns it. */
+  /** Changes a context's lifetime or display name, and returns the context. */
   async updateContext(
     request: MessageInitShape<typeof UpdateContextRequestSchema>,
     options?: CallOptions,
@@ -131,12 +132,17 @@ export class Client implements Disposable {
     return present(response.context);
   }
 
-  /** Deletes a context and what was stored of it. */
+  /** Deletes a context and everything that the server stored for it. */
   async deleteContext(id: string, options?: CallOptions): Promise<void> {
     await this.#once(this.stubs.contexts.deleteContext, { id }, options);
   }
 
-  /** Continues from a context and streams the answer. The call begins when it is read. */
+  /**
+   * Continues from a context and streams the answer. The call starts with the first read.
+   *
+   * A request on a context's own id needs no `model`, because the server knows it. A request on an
+   * upstream id does.
+   */
   chat(
     request: MessageInitShape<typeof ChatWithContextRequestSchema>,
     options?: CallOptions,
@@ -152,23 +158,26 @@ export class Client implements Disposable {
     );
   }
 
-  /** Continues from a context and returns the whole answer: `chat` without the stream. */
+  /** Continues from a context and returns the whole answer. Takes the same request as `chat`. */
   completeChat(
     request: MessageInitShape<typeof ChatWithContextRequestSchema>,
     options?: CallOptions,
   ): Promise<CompleteChatWithContextResponse> {
-    return this.#paid(this.stubs.contexts.completeChatWithContext, request, options);
+    return this.#keyed(this.stubs.contexts.completeChatWithContext, request, options);
   }
 
-  /** Returns a whole answer. A prompt that was blocked is an answer without candidates. */
+  /** Returns a whole answer. The answer to a blocked prompt has no candidates. */
   generateContent(
     request: MessageInitShape<typeof GenerateContentRequestSchema>,
     options?: CallOptions,
   ): Promise<GenerateContentResponse> {
-    return this.#paid(this.stubs.gemini.generateContent, request, options);
+    return this.#keyed(this.stubs.gemini.generateContent, request, options);
   }
 
-  /** Streams an answer: `generateContent` piece by piece. The call begins when it is read. */
+  /**
+   * Streams an answer. Takes the same request as `generateContent`. The call starts with the first
+   * read.
+   */
   streamGenerateContent(
     request: MessageInitShape<typeof GenerateContentRequestSchema>,
     options?: CallOptions,
@@ -184,7 +193,7 @@ export class Client implements Disposable {
     );
   }
 
-  /** Counts the tokens of a prompt without generating. Costs nothing. */
+  /** Counts the tokens of a prompt without generating an answer. This is free. */
   countTokens(
     request: MessageInitShape<typeof CountTokensRequestSchema>,
     options?: CallOptions,
@@ -192,7 +201,7 @@ export class Client implements Disposable {
     return this.#read(this.stubs.gemini.countTokens, request, options);
   }
 
-  /** Makes a cached content, which upstream charges for until it ends. */
+  /** Creates a cached content, which upstream charges for until it expires. */
   async createCachedContent(
     request: MessageInitShape<typeof CreateCachedContentRequestSchema>,
     options?: CallOptions,
@@ -201,7 +210,7 @@ export class Client implements Disposable {
     return present((await this.#once(method, request, options)).cachedContent);
   }
 
-  /** Returns a cached content's metadata; its content cannot be read back. */
+  /** Returns a cached content's metadata. Upstream does not return the content. */
   async getCachedContent(name: string, options?: CallOptions): Promise<CachedContent> {
     const method = this.stubs.cachedContents.getCachedContent;
     return present((await this.#read(method, { name }, options)).cachedContent);
@@ -218,7 +227,7 @@ export class Client implements Disposable {
     }
   }
 
-  /** Changes when a cached content ends, and returns it. */
+  /** Changes a cached content's expiry, and returns its metadata. */
   async updateCachedContent(
     request: MessageInitShape<typeof UpdateCachedContentRequestSchema>,
     options?: CallOptions,
@@ -233,9 +242,8 @@ export class Client implements Disposable {
   }
 
   /**
-   * Uploads a file in pieces and returns what is known of it. A video may be PROCESSING at first.
-   * Throws a RangeError where the size is neither given nor known, and what reading the source
-   * throws.
+   * Uploads a file in pieces and returns its metadata. A video may be PROCESSING at first. Throws a
+   * RangeError if the size is unknown, and the error of reading the source.
    */
   async uploadFile(
     source: UploadSource,
@@ -268,8 +276,8 @@ export class Client implements Disposable {
   }
 
   /**
-   * Deletes answers that the server keeps for the caller's tenant; returns how many. Exactly one
-   * field of the request says which.
+   * Deletes cached answers of the caller's tenant, and returns their number. The request's `target`
+   * selects them: by key, customer or context, or all.
    */
   async deleteCachedResponses(
     request: MessageInitShape<typeof DeleteCachedResponsesRequestSchema>,
@@ -279,7 +287,7 @@ export class Client implements Disposable {
     return (await this.#once(method, request, options)).deletedCount;
   }
 
-  /** Returns what the server keeps for the caller's tenant, and how that has been used. */
+  /** Returns the size and the use of the response cache of the caller's tenant. */
   async getResponseCacheStatistics(options?: CallOptions): Promise<ResponseCacheStatistics> {
     const method = this.stubs.responseCache.getResponseCacheStatistics;
     return present((await this.#read(method, {}, options)).statistics);
@@ -289,16 +297,16 @@ export class Client implements Disposable {
     return new Limits(options.signal, options.timeoutMs ?? this.#options.timeoutMs);
   }
 
-  #named(idempotencyKey: string | undefined, options: CallOptions = {}): Attempts {
-    return Attempts.ofNamed(options.resume ?? this.#options.resume ?? true, idempotencyKey);
+  #resuming(idempotencyKey: string | undefined, options: CallOptions = {}): Attempts {
+    return Attempts.resuming(options.resume ?? this.#options.resume ?? true, idempotencyKey);
   }
 
-  #paid<Request extends { idempotencyKey?: string }, Response>(
+  #keyed<Request extends { idempotencyKey?: string }, Response>(
     method: (request: Request, options: object) => Promise<Response>,
     request: Request,
     options: CallOptions | undefined,
   ): Promise<Response> {
-    const attempts = this.#named(request.idempotencyKey, options);
+    const attempts = this.#resuming(request.idempotencyKey, options);
     return unary(method, request, this.#limits(options), attempts);
   }
 
@@ -307,7 +315,7 @@ export class Client implements Disposable {
     request: Request,
     options: CallOptions | undefined,
   ): Promise<Response> {
-    return unary(method, request, this.#limits(options), Attempts.ofRead());
+    return unary(method, request, this.#limits(options), Attempts.reading());
   }
 
   #once<Request, Response>(
@@ -326,14 +334,14 @@ export class Client implements Disposable {
     request: Request,
     options: CallOptions | undefined,
   ): AsyncGenerator<Response, void, undefined> {
-    let asking = request;
+    let next = request;
     for (;;) {
-      const page = await this.#read(method, asking, options);
+      const page = await this.#read(method, next, options);
       yield page;
       if (!page.nextPageToken) {
         return;
       }
-      asking = { ...request, pageToken: page.nextPageToken };
+      next = { ...request, pageToken: page.nextPageToken };
     }
   }
 
@@ -345,17 +353,17 @@ export class Client implements Disposable {
     return {
       open,
       resumeAfter: request.resumeAfter ?? 0,
-      attempts: this.#named(request.idempotencyKey, options),
+      attempts: this.#resuming(request.idempotencyKey, options),
       signal: options.signal,
       timeoutMs: options.timeoutMs ?? this.#options.timeoutMs,
     };
   }
 }
 
-/** A member that every successful response has. */
+/** Returns a member that every successful response has. */
 function present<Member>(member: Member | undefined): Member {
   if (member === undefined) {
-    throw new TypeError("the response is empty: the server is no contextbridge");
+    throw new TypeError("the response is empty: the server is not a contextbridge server");
   }
   return member;
 }

@@ -8,12 +8,12 @@ import type { GrpcTransportOptions } from "@connectrpc/connect-node";
 import type { Resume } from "./resume.js";
 import { VERSION } from "./version.js";
 
-/** A secret, or what returns it for each call: then it can be replaced while the client lives. */
+/** A secret, or a function that returns it for each call, so that secrets can rotate. */
 export type Secret = string | (() => string | Promise<string>);
 
-/** Whom a client trusts, and who it is. Everything is PEM, as a file or its content, not both. */
+/** The certificates of a connection, each in PEM, as a file or as its content, not both. */
 export interface Tls {
-  /** Certificates of the authorities to trust, instead of node's own. */
+  /** Certificates of the trusted authorities, instead of Node's own. */
   readonly caFile?: string;
   readonly ca?: string | Uint8Array;
   /** The client's certificate chain, for mutual TLS. */
@@ -22,57 +22,61 @@ export interface Tls {
   /** The private key of the client's certificate. */
   readonly keyFile?: string;
   readonly key?: string | Uint8Array;
-  /** The name that the server's certificate is checked against, where it is not the target's. */
+  /** The expected name of the server's certificate. Absent means the target's host. */
   readonly serverName?: string;
 }
 
-/** How a client connects, and how its calls are made. */
+/** Options of a client: its connection and the defaults of its calls. */
 export interface ClientOptions {
-  /** Who the caller is; goes as `authorization: Bearer …`. */
+  /** The caller's token, sent in the header `authorization: Bearer …`. */
   readonly token?: Secret;
-  /** The caller's own key of upstream, where the server passes it on. */
+  /** The caller's own API key for upstream, for servers that forward it. */
   readonly upstreamApiKey?: Secret;
-  /** True for TLS with node's own roots, or a Tls. Absent or false is plain text. */
+  /** True for TLS with Node's own roots, or a Tls. Absent or false means no encryption. */
   readonly tls?: Tls | boolean;
-  /** Send token and key in plain text to another machine, where something else encrypts the way. */
+  /**
+   * Allows sending token and key unencrypted to another machine. Use it where another layer
+   * encrypts the connection, such as a service mesh.
+   */
   readonly insecureToken?: boolean;
   /**
-   * How often the connection is probed during a call, in milliseconds; 330,000 unless it is given.
-   * Servers cut off clients that probe more often than they allow, by default every 5 minutes.
+   * The interval of keepalive pings during a call, in milliseconds. The default is 330,000. A server
+   * closes the connection of a client that pings more often than the server allows, by default every
+   * 5 minutes.
    */
   readonly keepaliveMs?: number;
-  /** The deadline of each call that brings none, streams as a whole. */
+  /** The deadline in milliseconds of each call without its own. It covers a whole stream. */
   readonly timeoutMs?: number;
-  /** How calls with an idempotency key that break are taken up again; true unless it is given. */
+  /** How broken calls with an idempotency key are resumed. The default is true. */
   readonly resume?: Resume;
-  /** Options of connect's transport, which go before the client's own. */
+  /** Options of Connect's gRPC transport. They override the client's own. */
   readonly transport?: Partial<GrpcTransportOptions>;
 }
 
 export const DEFAULT_TARGET = "127.0.0.1:50051";
 
-// Servers take one ping in five minutes without data and cut off whoever sends more; the rest is
-// room for the network's jitter.
+// A server accepts one ping in five minutes without data and closes the connection of a client that
+// sends more; the rest allows for the network's jitter.
 const KEEPALIVE_MS = 330_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 
-// Whole answers hold images.
+// A whole answer can contain images.
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 // A status lists every field violation.
 const MAX_METADATA_BYTES = 64 * 1024;
 
-/** Where a server is. */
+/** The parsed address of a server. */
 export interface Target {
   /** `http://` or `https://`, host and port. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
-  /** The name stands for several addresses, which calls are spread over in turn. */
+  /** Whether calls are distributed over all addresses of the host. */
   readonly spread: boolean;
 }
 
-/** Reads `host:port` or `dns:///host:port`. Throws a TypeError for anything else. */
+/** Parses `host:port` or `dns:///host:port`. Throws a TypeError for anything else. */
 export function targetOf(target: string, secure: boolean): Target {
   const spread = target.startsWith("dns:");
   const address = spread ? target.slice(target.lastIndexOf("/") + 1).replace(/^dns:/, "") : target;
@@ -85,18 +89,18 @@ export function targetOf(target: string, secure: boolean): Target {
   return { url, host, port: Number(found?.["port"]), spread: spread && isIP(host) === 0 };
 }
 
-/** Throws an Error for a token or key that would leave this machine in plain text. */
+/** Throws an Error for a token or key that would leave this machine unencrypted. */
 export function checkSecrets(host: string, options: ClientOptions): void {
   const secret = options.token !== undefined || options.upstreamApiKey !== undefined;
   if (secret && !options.tls && !options.insecureToken && !isLoopback(host)) {
     throw new Error(
-      `a token or key would go to ${host} in the clear: pass tls, or insecureToken where ` +
-        "something else encrypts the way",
+      `a token or key would go to ${host} unencrypted: pass tls, or insecureToken where ` +
+        "another layer encrypts the connection",
     );
   }
 }
 
-/** What the transport of one address is made with, but for the address. */
+/** Returns the transport's options that are the same for all addresses. */
 export function transportOptions(
   options: ClientOptions,
 ): Omit<GrpcTransportOptions, "baseUrl" | "nodeOptions" | "sessionManager"> {
@@ -105,11 +109,11 @@ export function transportOptions(
     writeMaxBytes: MAX_MESSAGE_BYTES,
     acceptCompression: [],
     ...options.transport,
-    interceptors: [...(options.transport?.interceptors ?? []), carrying(options)],
+    interceptors: [...(options.transport?.interceptors ?? []), withHeaders(options)],
   };
 }
 
-/** How a session probes its connection. */
+/** Returns the keepalive options of a session. */
 export function pingOptions({ keepaliveMs = KEEPALIVE_MS }: ClientOptions): {
   pingIntervalMs: number;
   pingTimeoutMs: number;
@@ -117,7 +121,7 @@ export function pingOptions({ keepaliveMs = KEEPALIVE_MS }: ClientOptions): {
   return { pingIntervalMs: keepaliveMs, pingTimeoutMs: KEEPALIVE_TIMEOUT_MS };
 }
 
-/** What node's http2 is told of a session. Reads the files of the certificates. */
+/** Returns the options of a session of Node's http2. Reads the certificates' files. */
 export function sessionOptions({ tls }: ClientOptions): SecureClientSessionOptions {
   const settings = { settings: { maxHeaderListSize: MAX_METADATA_BYTES } };
   if (typeof tls !== "object") {
@@ -140,8 +144,8 @@ function pem(file: string | undefined, content: string | Uint8Array | undefined)
   return file === undefined ? content && Buffer.from(content) : readFileSync(file);
 }
 
-/** What every call carries. */
-function carrying({ token, upstreamApiKey }: ClientOptions): Interceptor {
+/** Returns an interceptor that adds the headers of every call. */
+function withHeaders({ token, upstreamApiKey }: ClientOptions): Interceptor {
   return (next) => async (request) => {
     request.header.set("user-agent", `contextbridge-typescript/${VERSION}`);
     if (token !== undefined) {

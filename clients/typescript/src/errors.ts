@@ -7,15 +7,15 @@ import {
   RetryInfoSchema,
 } from "./generated/google/rpc/error_details_pb.js";
 
-/** A field of the request that the server refused. */
+/** An invalid field of the request. */
 export interface Violation {
   /** The field's path, such as `messages[0].role`. */
   readonly field: string;
-  /** What is wrong with it, for people. */
+  /** The problem with the value, for people. */
   readonly description: string;
 }
 
-/** What an error is made of. */
+/** The optional members of an error. */
 interface Details {
   readonly reason?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -26,8 +26,8 @@ interface Details {
 }
 
 /**
- * A call failed. Branch on `reason`, or on `code`; `message` is for people. `cause` is the error of
- * the transport, or the reason of the signal that cancelled the call.
+ * The error of every failed call. Branch on `reason`, or on `code`; `message` is for people. `cause`
+ * is the error of the transport, or the reason of the signal that cancelled the call.
  */
 export class ContextBridgeError extends Error {
   override readonly name = "ContextBridgeError";
@@ -35,31 +35,28 @@ export class ContextBridgeError extends Error {
   /** The gRPC status. */
   readonly code: Code;
 
-  /** What happened, without reason, violations and request id. Its wording may change. */
+  /** The message without reason, violations and request id. Its wording may change. */
   readonly rawMessage: string;
 
   /**
-   * The `ErrorReason` by its full name, such as `ERROR_REASON_CONTEXT_BUSY`. Empty where the status
-   * came without one: from the transport, or from a proxy.
+   * The `ErrorReason` by its full name, such as `ERROR_REASON_CONTEXT_BUSY`. Empty for a status
+   * without one, which comes from the transport or from a proxy.
    */
   readonly reason: string;
 
-  /** What is variable in the message: `requestId`, `httpStatus`, `upstreamCode` and so on. */
+  /** The variable parts of the message: `requestId`, `httpStatus`, `upstreamCode` and so on. */
   readonly metadata: Readonly<Record<string, string>>;
 
-  /** Every field that was refused, with `ERROR_REASON_REQUEST_INVALID`. */
+  /** Every invalid field, with `ERROR_REASON_REQUEST_INVALID`. */
   readonly violations: readonly Violation[];
 
-  /**
-   * How long to wait before a retry, in milliseconds. Undefined where a retry does not help, or
-   * nothing is known.
-   */
+  /** How long to wait before a retry, in milliseconds. Undefined if the server named no delay. */
   readonly retryDelayMs: number | undefined;
 
-  /** The id under which the server's log has the call. Empty where it is not known. */
+  /** The id of the call in the server's log. Empty if it is unknown. */
   readonly requestId: string;
 
-  /** Calls of a client make it; `from` makes it for calls on the stubs. */
+  /** Creates an error. For calls on the stubs use `from`. */
   constructor(code: Code, rawMessage: string, details: Details = {}) {
     super(messageOf(code, rawMessage, details), { cause: details.cause });
     this.code = code;
@@ -71,19 +68,19 @@ export class ContextBridgeError extends Error {
     this.requestId = details.requestId ?? "";
   }
 
-  /** The status by its name in gRPC's own list, such as `NOT_FOUND`. */
+  /** The canonical name of the status, such as `NOT_FOUND`. */
   get codeName(): string {
     return codeName(this.code);
   }
 
-  /** What upstream said, in its own words. Empty where it said nothing. */
+  /** Upstream's own error message. Empty if there was none. */
   get upstreamMessage(): string {
     return this.metadata["upstreamMessage"] ?? "";
   }
 
   /**
-   * Reads the error of a call on the stubs. Details that are missing or cannot be read are left
-   * out; this never throws.
+   * Converts the error of a call on the stubs. Leaves out details that are missing or malformed, and
+   * never throws.
    */
   static from(reason: unknown): ContextBridgeError {
     if (reason instanceof ContextBridgeError) {
@@ -109,29 +106,29 @@ export class ContextBridgeError extends Error {
   }
 }
 
-/** What the transport makes of a connection that was lost, by what node's http2 said of it. */
+/** The transport's codes for a lost connection, which depend on the error of Node's http2. */
 const LOST: ReadonlySet<Code> = new Set([Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]);
 
-/** The status of an error: the server's word, or UNAVAILABLE where the connection was lost. */
+/** Returns the server's status, or UNAVAILABLE for a lost connection. */
 function codeOf(error: ConnectError): Code {
-  const saidByTheServer = error.metadata.has("grpc-status");
-  return !saidByTheServer && LOST.has(error.code) ? Code.Unavailable : error.code;
+  const sentByServer = error.metadata.has("grpc-status");
+  return !sentByServer && LOST.has(error.code) ? Code.Unavailable : error.code;
 }
 
-/** The error of a stream that ended with OK and without its last event. */
+/** Returns the error of a stream that ended with OK but without its last event. */
 export function incomplete(missing: string): ContextBridgeError {
   return new ContextBridgeError(
     Code.DataLoss,
-    `The stream ended without ${missing}: the answer is not whole.`,
+    `The stream ended without ${missing}: the answer is incomplete.`,
   );
 }
 
-/** The error of a call that its caller cancelled. */
+/** Returns the error of a call that its caller cancelled. */
 export function cancelled(cause: unknown): ContextBridgeError {
   return new ContextBridgeError(Code.Canceled, "The call was cancelled.", { cause });
 }
 
-/** The error of a call whose own deadline has passed. */
+/** Returns the error of a call past its deadline. */
 export function late(cause?: unknown): ContextBridgeError {
   return new ContextBridgeError(Code.DeadlineExceeded, "The deadline has passed.", { cause });
 }

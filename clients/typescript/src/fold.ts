@@ -1,5 +1,5 @@
 import { create, isFieldSet, mergeFromBinary, toBinary } from "@bufbuild/protobuf";
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 
 import { mergeJson, type Members, membersOf, textOfMembers } from "./json.js";
@@ -9,9 +9,11 @@ import {
   CandidateSchema,
   type ChatChoice,
   ChatChoiceSchema,
+  type ChatCompleted,
+  type ChatStarted,
+  type ChatToolCallSchema,
   type ChatWithContextResponse,
   type ChoiceFinished,
-  type ChatCompleted,
   type CompleteChatWithContextResponse,
   CompleteChatWithContextResponseSchema,
   ContentSchema,
@@ -19,7 +21,6 @@ import {
   GenerateContentResponseSchema,
   type Part,
   PartSchema,
-  type ChatStarted,
   type TokenLogprob,
   type ToolCallDelta,
 } from "./v1.js";
@@ -27,19 +28,19 @@ import {
 /** A whole answer. */
 export type Answer = CompleteChatWithContextResponse | GenerateContentResponse;
 
-/** Takes a stream's events in order and gives the answer that the unary call would have given. */
+/** Builds the answer of the unary call from the events of a stream, in order. */
 export interface Fold<Event, Whole> {
-  /** What a whole stream ends with, for people. */
+  /** The field that ends a complete stream, for error messages. */
   readonly lastEvent: string;
-  /** The place of the newest event in its generation, from 1; 0 before the first. */
+  /** The position of the newest event in its generation, from 1; 0 before the first. */
   readonly sequence: number;
-  /** The last event was seen. */
+  /** Whether the last event has arrived. */
   readonly complete: boolean;
-  /** The server can give the rest again, as far as it has said. */
+  /** False if the server has said that the stream cannot be resumed. */
   readonly resumable: boolean;
   /** Takes the next event. */
   add(event: Event): void;
-  /** Returns the text that an event brings to one choice; empty for none. */
+  /** Returns the text that an event adds to one choice; empty for none. */
   text(event: Event, index: number): string;
   /** Returns the answer so far. */
   answer(): Whole;
@@ -55,7 +56,7 @@ export class ChatFold implements Fold<ChatWithContextResponse, CompleteChatWithC
   #started: ChatStarted | undefined;
   #completed: ChatCompleted | undefined;
 
-  /** Takes the next event. One of a kind that this version does not know changes nothing else. */
+  /** Takes the next event. An event of an unknown kind changes only the sequence. */
   add({ sequence, event }: ChatWithContextResponse): void {
     this.sequence = sequence;
     switch (event.case) {
@@ -113,7 +114,7 @@ export class ChatFold implements Fold<ChatWithContextResponse, CompleteChatWithC
   }
 }
 
-/** One choice of a chat, while it grows. Texts are joined when an answer is asked for. */
+/** Accumulates one choice of a chat. `build` joins the texts. */
 class Choice {
   readonly content: string[] = [];
   readonly reasoning: string[] = [];
@@ -129,7 +130,7 @@ class Choice {
     found(this.#calls, delta.callIndex, () => []).push(delta);
   }
 
-  /** Takes what upstream said besides of a choice and, under `delta`, of its message. */
+  /** Takes upstream's other members of a choice and, under `delta`, of its message. */
   addExtra(text: string): void {
     for (const [name, value] of membersOf(text) ?? []) {
       const ofMessage = name === "delta" ? membersOf(value) : undefined;
@@ -152,12 +153,7 @@ class Choice {
         content: this.content.join(""),
         reasoning: this.reasoning.join(""),
         refusal: this.refusal.join(""),
-        toolCalls: inOrder(this.#calls).map(([, deltas]) => ({
-          id: deltas.find((delta) => delta.id)?.id ?? "",
-          name: deltas.find((delta) => delta.name)?.name ?? "",
-          argumentsJson: deltas.map((delta) => delta.argumentsJson).join(""),
-          extraJson: mergeJson(deltas.map((delta) => delta.extraJson).filter((text) => text)),
-        })),
+        toolCalls: inOrder(this.#calls).map(([, deltas]) => toolCallOf(deltas)),
         extraJson: textOfMembers(rest),
       },
       ...set({ finishReason, finishReasonRaw, moderationHitType }),
@@ -168,7 +164,17 @@ class Choice {
   }
 }
 
-/** A whole message has a field for the speaker's name, and no event has. */
+/** Joins the deltas of one tool call. */
+function toolCallOf(deltas: readonly ToolCallDelta[]): MessageInitShape<typeof ChatToolCallSchema> {
+  return {
+    id: deltas.find((delta) => delta.id)?.id ?? "",
+    name: deltas.find((delta) => delta.name)?.name ?? "",
+    argumentsJson: deltas.map((delta) => delta.argumentsJson).join(""),
+    extraJson: mergeJson(deltas.map((delta) => delta.extraJson).filter(Boolean)),
+  };
+}
+
+/** Removes the speaker's name, for which ChatMessage has a field and the events have none. */
 function withoutName(members: Members): { name: string; rest: Members } {
   const name: unknown = JSON.parse(members.get("name") ?? "null");
   if (typeof name !== "string") {
@@ -196,8 +202,8 @@ export class ContentFold implements Fold<GenerateContentResponse, GenerateConten
     if (event.extraJson) {
       this.#extras.push(event.extraJson);
     }
-    const others = ["candidates", "extra_json", "sequence"];
-    keepLatest(GenerateContentResponseSchema, this.#latest, event, others);
+    const excluded = ["candidates", "extra_json", "sequence"];
+    keepLatest(GenerateContentResponseSchema, this.#latest, event, excluded);
   }
 
   text(event: GenerateContentResponse, index: number): string {
@@ -213,19 +219,19 @@ export class ContentFold implements Fold<GenerateContentResponse, GenerateConten
   }
 }
 
-/** A part of a content, and the texts of all that join it. */
+/** A part of a content, with the joined texts of the neighbouring parts of its kind. */
 interface Run {
   readonly part: Part;
   readonly fields: string;
   readonly texts: string[];
 }
 
-/** The fields of parts that join. A signature belongs to the part that it came with. */
+/** The fields of parts that are joined. A part with a signature stays separate. */
 const PLAIN_TEXT = ["text", "text,thought"];
 
 /**
- * One candidate of a Gemini answer, while it grows. Lists of what each piece adds grow; whatever
- * describes the whole so far is replaced.
+ * Accumulates one candidate of a Gemini answer. It appends the lists to which each piece adds, and
+ * replaces every field that describes the candidate so far.
  */
 class GrowingCandidate {
   readonly #latest = create(CandidateSchema);
@@ -249,8 +255,8 @@ class GrowingCandidate {
     if (piece.extraJson) {
       this.#extras.push(piece.extraJson);
     }
-    const others = ["content", "citation_metadata", "logprobs_result", "extra_json"];
-    keepLatest(CandidateSchema, this.#latest, piece, others);
+    const excluded = ["content", "citation_metadata", "logprobs_result", "extra_json"];
+    keepLatest(CandidateSchema, this.#latest, piece, excluded);
   }
 
   build(): Candidate {
@@ -289,23 +295,23 @@ function joined({ part, texts }: Run): Part {
   return create(PartSchema, { thought: part.thought, data });
 }
 
-/** Replaces the fields of a message by those that are set in a later one, but for some. */
+/** Copies the set fields of a later message into the latest one, except for the excluded fields. */
 function keepLatest<Desc extends DescMessage>(
   schema: Desc,
   latest: MessageShape<Desc>,
   later: MessageShape<Desc>,
-  others: readonly string[],
+  excluded: readonly string[],
 ): void {
   const target = reflect(schema, latest);
   const source = reflect(schema, later);
   for (const field of schema.fields) {
-    if (source.isSet(field) && !others.includes(field.name)) {
+    if (source.isSet(field) && !excluded.includes(field.name)) {
       target.set(field, source.get(field));
     }
   }
 }
 
-/** Leaves out what is undefined. */
+/** Returns the fields that are not undefined. */
 function set<Fields extends object>(
   fields: Fields,
 ): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {

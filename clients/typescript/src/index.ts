@@ -2,7 +2,7 @@
  * The client of contextbridge, a gRPC service in front of an HTTP AI gateway: cached contexts,
  * streaming chat and Gemini-native generation.
  *
- * The messages are in `@contextbridge/client/v1`.
+ * `@contextbridge/client/v1` exports the messages.
  *
  * @module
  */

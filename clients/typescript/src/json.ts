@@ -1,7 +1,7 @@
-/** JSON objects as their members' texts: what upstream wrote is kept letter by letter. */
+/** The members of a JSON object, by name. The values are JSON texts, unchanged. */
 export type Members = Map<string, string>;
 
-/** Returns the members of a JSON object; undefined where the text is no object. */
+/** Returns the members of a JSON object; undefined if the text is not a JSON object. */
 export function membersOf(text: string): Members | undefined {
   const trimmed = text.trim();
   if (!trimmed.startsWith("{") || !isJson(trimmed)) {
@@ -15,7 +15,7 @@ export function membersOf(text: string): Members | undefined {
   return members;
 }
 
-/** Returns the text of an object; empty where it has no members. */
+/** Returns the JSON text of an object; empty for an object without members. */
 export function textOfMembers(members: Members): string {
   if (members.size === 0) {
     return "";
@@ -25,8 +25,8 @@ export function textOfMembers(members: Members): string {
 }
 
 /**
- * Returns the texts of JSON objects as one; of a member in several the later counts. A lone text
- * stays as it is.
+ * Merges the texts of JSON objects, shallowly; a later member replaces an earlier one of its name. A
+ * single text is returned unchanged.
  */
 export function mergeJson(texts: readonly string[]): string {
   if (texts.length <= 1) {
@@ -44,7 +44,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Splits valid JSON at a separator that is in no text, list or object of it. */
+/** Splits valid JSON at a separator outside of its strings, arrays and objects. */
 function split(text: string, separator: string): string[] {
   const pieces: string[] = [];
   let depth = 0;
@@ -52,7 +52,7 @@ function split(text: string, separator: string): string[] {
   for (let at = 0; at < text.length; at += 1) {
     const character = text.charAt(at);
     if (character === '"') {
-      at = endOfText(text, at);
+      at = endOfString(text, at);
     } else if ("[{".includes(character)) {
       depth += 1;
     } else if ("]}".includes(character)) {
@@ -66,8 +66,8 @@ function split(text: string, separator: string): string[] {
   return last.trim() ? [...pieces, last] : pieces;
 }
 
-/** Returns where a JSON text ends that begins at a place. */
-function endOfText(text: string, start: number): number {
+/** Returns the position of the closing quote of the JSON string that starts at a position. */
+function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at += 1) {
     if (text.charAt(at) === "\\") {
       at += 1;

@@ -2,85 +2,91 @@ import { Code } from "@connectrpc/connect";
 
 import type { ContextBridgeError } from "./errors.js";
 
-/** How a broken call with an idempotency key is taken up again, within its deadline. */
+/** How the client resumes a broken call with an idempotency key, within the call's deadline. */
 export interface ResumePolicy {
-  /** How often in a row without a new event; 5 unless it is given. 0 never resumes. */
+  /**
+   * The number of consecutive attempts without a new event. The default is 5; 0 disables resuming.
+   */
   readonly attempts?: number;
   /**
-   * The longest wait before the first attempt, in milliseconds; 100 unless it is given. It doubles
-   * with each, and at least half of it is waited; longer where the server asks for that.
+   * The longest wait before the first attempt, in milliseconds. The default is 100. It doubles with
+   * each attempt. The actual wait is random, at least half of that, and longer if the server asks
+   * for it.
    */
   readonly initialBackoffMs?: number;
-  /** Where it stops doubling, in milliseconds; 5,000 unless it is given. */
+  /** The upper limit of the backoff, in milliseconds. The default is 5,000. */
   readonly maxBackoffMs?: number;
 }
 
-/** A policy, true for the default one, or false for never. */
+/** A policy, true for the default policy, or false to disable resuming. */
 export type Resume = ResumePolicy | boolean;
 
 const DEFAULT = { attempts: 5, initialBackoffMs: 100, maxBackoffMs: 5_000 };
 const NEVER = { ...DEFAULT, attempts: 0 };
 
-/** For calls that read alone, which cost nothing. */
-const OF_READS = { attempts: 3, initialBackoffMs: 200, maxBackoffMs: 3_000 };
+/** The policy of reads, which are free. */
+const READING = { attempts: 3, initialBackoffMs: 200, maxBackoffMs: 3_000 };
 
-const OF_THE_WAY: ReadonlySet<Code> = new Set([
+const CONNECTION_CODES: ReadonlySet<Code> = new Set([
   Code.Unavailable,
   Code.Canceled,
   Code.Internal,
   Code.Unknown,
 ]);
-const OF_THE_MOMENT: ReadonlySet<string> = new Set([
+const TRANSIENT_REASONS: ReadonlySet<string> = new Set([
   "ERROR_REASON_STORE_UNAVAILABLE",
   "ERROR_REASON_OVERLOADED",
 ]);
 
 /**
- * Tells whether a failure left the generation as it was: the way to the server broke, or the server
- * was busy. What upstream said is none, and neither is the caller's own deadline.
+ * Returns whether a failure leaves the generation intact: the connection was lost, the server was
+ * overloaded, or its store was unavailable. An error of upstream and the caller's deadline are not
+ * breaks.
  */
-export function broke(failure: ContextBridgeError): boolean {
-  return failure.reason ? OF_THE_MOMENT.has(failure.reason) : OF_THE_WAY.has(failure.code);
+export function isBreak(failure: ContextBridgeError): boolean {
+  return failure.reason
+    ? TRANSIENT_REASONS.has(failure.reason)
+    : CONNECTION_CODES.has(failure.code);
 }
 
-/** The tries of one call. */
+/** Counts the attempts of one call. */
 export class Attempts {
   #used = 0;
 
   private constructor(
     private readonly policy: Required<ResumePolicy>,
-    private readonly helps: (failure: ContextBridgeError) => boolean,
+    private readonly canRetry: (failure: ContextBridgeError) => boolean,
   ) {}
 
-  /** Those of a call that may cost money: one, where it has no idempotency key. */
-  static ofNamed(resume: Resume, idempotencyKey: string | undefined): Attempts {
+  /** Returns the attempts of a call that may cost money: one without an idempotency key. */
+  static resuming(resume: Resume, idempotencyKey: string | undefined): Attempts {
     const chosen = resume === true ? {} : resume === false ? NEVER : resume;
-    return new Attempts(idempotencyKey ? { ...DEFAULT, ...chosen } : NEVER, broke);
+    return new Attempts(idempotencyKey ? { ...DEFAULT, ...chosen } : NEVER, isBreak);
   }
 
-  /** Those of a call that reads: on UNAVAILABLE alone. */
-  static ofRead(): Attempts {
-    return new Attempts(OF_READS, (failure) => failure.code === Code.Unavailable);
+  /** Returns the attempts of a read, which is retried on UNAVAILABLE. */
+  static reading(): Attempts {
+    return new Attempts(READING, (failure) => failure.code === Code.Unavailable);
   }
 
-  /** Those of a call that is sent once. */
+  /** Returns the single attempt of any other call. */
   static once(): Attempts {
     return new Attempts(NEVER, () => false);
   }
 
-  /** Takes note of a new event. */
-  beginAgain(): void {
+  /** Starts the count anew, after an event has arrived. */
+  reset(): void {
     this.#used = 0;
   }
 
   /**
-   * Returns the milliseconds to wait before the next try; undefined where the failure stands.
+   * Returns the wait before the next attempt in milliseconds; undefined if there is none.
    *
-   * @param failure - What ended the try before.
-   * @param remainingMs - Until the call's deadline; infinity without one.
+   * @param failure - The error of the previous attempt.
+   * @param remainingMs - The time until the call's deadline; infinity without one.
    */
   pauseAfter(failure: ContextBridgeError, remainingMs: number): number | undefined {
-    if (!this.helps(failure) || this.#used >= this.policy.attempts) {
+    if (!this.canRetry(failure) || this.#used >= this.policy.attempts) {
       return undefined;
     }
     const { initialBackoffMs, maxBackoffMs } = this.policy;

@@ -8,17 +8,17 @@ import type {
   CompleteChatWithContextResponse,
   GenerateContentResponse,
 } from "./v1.js";
-import { type Attempts, broke } from "./resume.js";
+import { type Attempts, isBreak } from "./resume.js";
 
-/** A chat's answer on its way: `started`, its pieces, `completed`. */
+/** Streams a chat's answer: `started`, the answer's events, `completed`. */
 export type ChatStream = AnswerStream<ChatWithContextResponse, CompleteChatWithContextResponse>;
 
-/** A Gemini answer on its way, piece by piece. */
+/** Streams a Gemini answer. */
 export type ContentStream = AnswerStream<GenerateContentResponse, GenerateContentResponse>;
 
-/** How a stream is made: what a client knows of its call. */
+/** The call of a stream. */
 export interface StreamCall<Event> {
-  /** Begins a call for what follows an event, by its sequence. */
+  /** Starts a call for the events after a sequence. */
   readonly open: (after: number, options: RpcOptions) => AsyncIterable<Event>;
   readonly resumeAfter: number;
   readonly attempts: Attempts;
@@ -27,11 +27,11 @@ export interface StreamCall<Event> {
 }
 
 /**
- * An answer on its way: an async iterator over its events, as the server sends them.
+ * An answer that arrives event by event: an async iterator over the events as the server sends them.
  *
- * The call begins with the first event asked for. Leaving a `for await` early, or `cancel`, ends
- * it, and upstream's work with it, unless others share the answer or it has an idempotency key. A stream
- * throws ContextBridgeError where the call fails, and where it ends well without its last event.
+ * The call starts with the first read. Leaving a `for await` early, or `cancel`, cancels the call
+ * and upstream's work, unless the call has an idempotency key or other calls share the answer. A
+ * stream throws ContextBridgeError if the call fails, or ends with OK but without its last event.
  */
 export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event> {
   readonly #call: StreamCall<Event>;
@@ -42,15 +42,15 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
   #failure: ContextBridgeError | undefined;
   #ended = false;
 
-  /** A client makes it. */
+  /** Creates a stream. The methods of a client do it. */
   constructor(call: StreamCall<Event>, fold: Fold<Event, Answer>) {
     this.#call = call;
     this.#fold = fold;
   }
 
   /**
-   * The place of the newest event in its generation, from 1; before the first it is the request's
-   * `resumeAfter`.
+   * The position of the newest event in its generation, from 1. Before the first event it is the
+   * request's `resumeAfter`.
    */
   get sequence(): number {
     return this.#fold.sequence || this.#call.resumeAfter;
@@ -67,13 +67,13 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
       try {
         const result = await this.#source().next();
         if (!result.done) {
-          this.#call.attempts.beginAgain();
+          this.#call.attempts.reset();
           this.#fold.add(result.value);
           return { done: false, value: result.value };
         }
         this.#end();
       } catch (error) {
-        await this.#getOver(error);
+        await this.#retry(error);
       }
     }
     if (this.#failure !== undefined) {
@@ -82,15 +82,15 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
     return { done: true, value: undefined };
   }
 
-  /** Cancels the call; leaving a `for await` early does it. */
+  /** Cancels the call. Leaving a `for await` early calls this. */
   return(): Promise<IteratorResult<Event, undefined>> {
     this.cancel();
     return Promise.resolve({ done: true, value: undefined });
   }
 
   /**
-   * Iterates over the pieces of one choice's text, none of them empty, thoughts left out. It reads
-   * the stream's own events.
+   * Iterates over the text of one choice as it arrives. Skips empty pieces and thoughts. Consumes
+   * the events of the stream.
    *
    * @param index - The choice or candidate, from 0.
    */
@@ -104,19 +104,19 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
   }
 
   /**
-   * Reads to the end and returns the whole answer, events that were read before included. Throws
-   * as iterating does, and a RangeError on a stream that was begun with `resumeAfter`, because its
-   * beginning is not here.
+   * Reads to the end and returns the whole answer, including the events that were read before.
+   * Throws as iterating does, and a RangeError on a stream with `resumeAfter`, which lacks the
+   * events before that.
    */
   async answer(): Promise<Answer> {
     if (this.#call.resumeAfter > 0) {
-      throw new RangeError("a stream begun with resumeAfter has no whole answer");
+      throw new RangeError("a stream with resumeAfter has no whole answer");
     }
     while (!(await this.next()).done);
     return this.#fold.answer();
   }
 
-  /** Ends the call. Does nothing after the end. */
+  /** Cancels the call if it is still in flight. */
   cancel(): void {
     if (!this.#ended && this.#failure === undefined) {
       this.#failure = cancelled(undefined);
@@ -140,23 +140,23 @@ export class AnswerStream<Event, Answer> implements AsyncIterableIterator<Event>
 
   #end(): void {
     this.#ended = true;
-    // A caller that has the last event asks for what follows it, which is nothing.
+    // A stream that resumes after the last event has no further events.
     if (!this.#fold.complete && (this.#fold.sequence > 0 || this.#call.resumeAfter === 0)) {
       this.#failure = incomplete(this.#fold.lastEvent);
     }
   }
 
-  /** Waits until the rest may be asked for, where it may; else the failure is the stream's. */
-  async #getOver(error: unknown): Promise<void> {
-    const failure = this.#limits?.read(error) ?? ContextBridgeError.from(error);
+  /** Waits until the stream may be resumed; if it may not, sets its failure. */
+  async #retry(error: unknown): Promise<void> {
+    const failure = this.#limits?.errorOf(error) ?? ContextBridgeError.from(error);
     this.#events = undefined;
-    if (this.#fold.complete && broke(failure)) {
-      this.#ended = true; // Nothing was lost but the word that all is well.
+    if (this.#fold.complete && isBreak(failure)) {
+      this.#ended = true; // Only the final OK status is missing.
       return;
     }
-    const own = failure.code === Code.Canceled && this.#limits?.signal?.aborted;
+    const aborted = failure.code === Code.Canceled && this.#limits?.signal?.aborted;
     const remaining = this.#limits?.remainingMs() ?? 0;
-    const pause = own ? undefined : this.#call.attempts.pauseAfter(failure, remaining);
+    const pause = aborted ? undefined : this.#call.attempts.pauseAfter(failure, remaining);
     if (pause === undefined || !this.#fold.resumable) {
       this.#failure ??= failure;
       return;

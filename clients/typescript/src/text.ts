@@ -1,10 +1,10 @@
 import type { Answer } from "./fold.js";
 
 /**
- * Returns the text of one choice or candidate of a whole answer, thoughts left out; empty where
- * there is none.
+ * Returns the text of one choice or candidate of a whole answer, without thoughts; empty if the
+ * answer has no such choice.
  *
- * @param answer - What `completeChat`, `generateContent` or a stream's `answer` gave.
+ * @param answer - The result of `completeChat`, `generateContent` or a stream's `answer`.
  * @param index - The choice or candidate, from 0.
  */
 export function textOf(answer: Answer, index = 0): string {

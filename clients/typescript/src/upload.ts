@@ -4,29 +4,29 @@ import type { UploadFileRequestSchema } from "./v1.js";
 
 const PIECE_BYTES = 256 * 1024;
 
-/** What an uploaded file is. */
+/** The metadata of an uploaded file. */
 export interface UploadOptions {
   /** The IANA media type. */
   readonly mimeType: string;
   /** A name for people, at most 512 characters. */
   readonly displayName?: string;
-  /** `files/…`; absent lets upstream choose. */
+  /** The resource name, `files/…`. Absent lets upstream choose. */
   readonly name?: string;
-  /** The size in bytes; needed where the source is no Uint8Array and no Blob. */
+  /** The size in bytes. Required unless the source is a Uint8Array or a Blob. */
   readonly sizeBytes?: number;
 }
 
-/** Bytes, a Blob (so a File), or a stream of bytes such as `fs.createReadStream` gives. */
+/** Bytes, a Blob or File, or a stream of bytes such as that of `fs.createReadStream`. */
 export type UploadSource = Uint8Array | Blob | AsyncIterable<Uint8Array>;
 
-/** The messages of an upload, in pieces. Throws a RangeError where the size is not known. */
+/** Returns the messages of an upload. Throws a RangeError if the size is unknown. */
 export function uploadMessages(
   source: UploadSource,
   options: UploadOptions,
 ): AsyncIterable<MessageInitShape<typeof UploadFileRequestSchema>> {
   const size = options.sizeBytes ?? sizeOf(source);
   if (size === undefined) {
-    throw new RangeError("the size of a stream is not known: give sizeBytes");
+    throw new RangeError("the size of a stream is unknown: pass sizeBytes");
   }
   const { mimeType, displayName = "", name = "" } = options;
   const metadata = { mimeType, displayName, name, sizeBytes: BigInt(size) };

@@ -1,5 +1,5 @@
 /**
- * The messages of package contextbridge.v1, and what makes and reads them.
+ * The messages, enums, services and schemas of package contextbridge.v1.
  *
  * @module
  */

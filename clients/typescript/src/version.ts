@@ -1,2 +1,2 @@
-/** The version of this package, and of the server that it was released with. */
-export const VERSION = "0.1.0";
+/** The version of this package. The server of the same release has the same version. */
+export const VERSION = "0.2.0";

@@ -19,6 +19,8 @@ import {
   type ChatWithContextRequest,
   type ChatWithContextResponseSchema,
   ContextService,
+  type DeleteCachedResponsesRequest,
+  ResponseCacheService,
 } from "../src/v1.js";
 
 type Event = MessageInitShape<typeof ChatWithContextResponseSchema>;
@@ -39,13 +41,15 @@ function portOf(client: Client): number {
   return ports.get(client) ?? 0;
 }
 
-/** Starts a server and returns a client of it. */
+/** Starts a server and returns a client for it. */
 async function serve(
   service: Partial<ServiceImpl<typeof ContextService>>,
   options?: ClientOptions,
+  responseCache: Partial<ServiceImpl<typeof ResponseCacheService>> = {},
 ): Promise<Client> {
   const routes = connectNodeAdapter({
-    routes: (router) => router.service(ContextService, service),
+    routes: (router) =>
+      router.service(ContextService, service).service(ResponseCacheService, responseCache),
   });
   const sessions = new Set<http2.ServerHttp2Session>();
   const server = http2.createServer(routes).on("session", (session) => sessions.add(session));
@@ -75,10 +79,10 @@ const content = (text: string): Event["event"] => ({ case: "content", value: { t
 const completed: Event["event"] = { case: "completed", value: { usage: { totalTokens: 7 } } };
 const HELLO = numbered(started(), content("Hel"), content("lo"), completed);
 
-const NAMED = { contextId: "ctx-1", model: "m", idempotencyKey: "r-1" };
+const KEYED = { contextId: "context-1", idempotencyKey: "k-1" };
 const AT_ONCE = { resume: { initialBackoffMs: 0 } };
 
-/** Sends one event a call, breaks off after each but the last, and notes what was asked for. */
+/** Sends one event per call, fails after each event but the last, and records `resumeAfter`. */
 function oneEach(events: Event[], code: Code, asked: number[]): Chat {
   return async function* ({ resumeAfter }: ChatWithContextRequest) {
     asked.push(resumeAfter);
@@ -127,12 +131,13 @@ for (const code of [Code.Unavailable, Code.Canceled, Code.Internal, Code.Unknown
   test(`a stream that breaks with ${Code[code]} after each event is one sequence`, async () => {
     const asked: number[] = [];
     const client = await serve({ chatWithContext: oneEach(HELLO, code, asked) });
-    const stream = client.chat(NAMED, AT_ONCE);
+    const stream = client.chat(KEYED, AT_ONCE);
     const seen: number[] = [];
     for await (const event of stream) {
       seen.push(event.sequence);
     }
     assert.deepEqual(seen, [1, 2, 3, 4]);
+    assert.equal(stream.sequence, 4);
     assert.deepEqual(asked, [0, 1, 2, 3]);
     const answer = await stream.answer();
     assert.equal(textOf(answer), "Hello");
@@ -140,17 +145,19 @@ for (const code of [Code.Unavailable, Code.Canceled, Code.Internal, Code.Unknown
   });
 }
 
-test("what is not resumed", async (t) => {
-  const away = new ConnectError("away", Code.Unavailable);
+test("calls that are not resumed", async (t) => {
+  const unavailable = new ConnectError("unavailable", Code.Unavailable);
+  const busy = withReason(Code.Aborted, "ERROR_REASON_CONTEXT_BUSY");
   const upstream = withReason(Code.Unavailable, "ERROR_REASON_UPSTREAM_UNAVAILABLE");
   const store = withReason(Code.Unavailable, "ERROR_REASON_STORE_UNAVAILABLE");
   const cases: [string, ConnectError, object, object, number][] = [
-    ["a call without a name", away, { ...NAMED, idempotencyKey: "" }, AT_ONCE, 1],
-    ["a call that wants it so", away, NAMED, { resume: false }, 1],
-    ["a sixth time", away, NAMED, AT_ONCE, 6],
-    ["another status", new ConnectError("no", Code.NotFound), NAMED, AT_ONCE, 1],
-    ["another reason", upstream, NAMED, AT_ONCE, 1],
-    ["a pause past the deadline", store, NAMED, { timeoutMs: 60_000 }, 1],
+    ["without an idempotency key", unavailable, { ...KEYED, idempotencyKey: "" }, AT_ONCE, 1],
+    ["with resuming disabled", unavailable, KEYED, { resume: false }, 1],
+    ["after five attempts", unavailable, KEYED, AT_ONCE, 6],
+    ["another status", new ConnectError("no", Code.NotFound), KEYED, AT_ONCE, 1],
+    ["an error of upstream", upstream, KEYED, AT_ONCE, 1],
+    ["a busy context", busy, KEYED, AT_ONCE, 1],
+    ["a retry delay past the deadline", store, KEYED, { timeoutMs: 60_000 }, 1],
   ];
   for (const [name, error, request, options, times] of cases) {
     await t.test(name, async () => {
@@ -160,16 +167,50 @@ test("what is not resumed", async (t) => {
       assert.equal(asked.length, times);
     });
   }
-  await t.test("what is not resumable", async () => {
+  await t.test("not resumable", async () => {
     const asked: number[] = [];
     const events = numbered(started(false), completed);
     const client = await serve({ chatWithContext: oneEach(events, Code.Unavailable, asked) });
-    await failureOf(client.chat(NAMED, AT_ONCE).answer());
+    await failureOf(client.chat(KEYED, AT_ONCE).answer());
     assert.deepEqual(asked, [0]);
   });
 });
 
-test("a break after the last event has lost nothing", async () => {
+test("a chat on a context id is sent without a model", async () => {
+  const requests: ChatWithContextRequest[] = [];
+  const client = await serve({
+    chatWithContext: async function* (request: ChatWithContextRequest) {
+      requests.push(request);
+      await Promise.resolve();
+      yield* numbered(completed);
+    },
+  });
+  const messages = [{ role: "user", content: "Hi" }];
+  await client.chat({ contextId: "context-1", messages }).answer();
+  assert.deepEqual(
+    requests.map(({ contextId, model }) => [contextId, model]),
+    [["context-1", ""]],
+  );
+});
+
+test("the target of deleted responses is one of a choice", async () => {
+  const targets: DeleteCachedResponsesRequest["target"][] = [];
+  const client = await serve(
+    {},
+    {},
+    {
+      deleteCachedResponses: ({ target }) => {
+        targets.push(target);
+        return { deletedCount: 2n };
+      },
+    },
+  );
+  const target = { case: "customerIdentifier", value: "c-1" } as const;
+  assert.equal(await client.deleteCachedResponses({ target }), 2n);
+  assert.deepEqual(targets, [target]);
+});
+
+test("a break after the last event is no error", async () => {
   const client = await serve({
     chatWithContext: async function* () {
       await Promise.resolve();
@@ -177,32 +218,32 @@ test("a break after the last event has lost nothing", async () => {
       throw new ConnectError("cut off", Code.Unavailable);
     },
   });
-  assert.equal(textOf(await client.chat(NAMED, { resume: false }).answer()), "Hello");
+  assert.equal(textOf(await client.chat(KEYED, { resume: false }).answer()), "Hello");
 });
 
-test("a unary call with a name is sent again, and a read", async () => {
+test("a unary call with an idempotency key is sent again, and a read", async () => {
   let calls = 0;
-  const twice = () => {
+  const failTwice = () => {
     calls += 1;
     if (calls < 3) {
-      throw new ConnectError("away", Code.Unavailable);
+      throw new ConnectError("unavailable", Code.Unavailable);
     }
   };
   const client = await serve({
     completeChatWithContext: () => {
-      twice();
+      failTwice();
       return { id: "a-1" };
     },
     getContext: () => {
-      twice();
+      failTwice();
       return { context: { id: "ctx-1" } };
     },
     deleteContext: () => {
-      twice();
+      failTwice();
       return {};
     },
   });
-  assert.equal((await client.completeChat(NAMED, AT_ONCE)).id, "a-1");
+  assert.equal((await client.completeChat(KEYED, AT_ONCE)).id, "a-1");
   calls = 0;
   assert.equal((await client.getContext("ctx-1")).id, "ctx-1");
   calls = 0;
@@ -212,17 +253,17 @@ test("a unary call with a name is sent again, and a read", async () => {
 
 test("a stream without its last event is data loss", async () => {
   const client = await serve({ chatWithContext: failing(undefined) });
-  assert.equal((await failureOf(client.chat(NAMED).answer())).codeName, "DATA_LOSS");
+  assert.equal((await failureOf(client.chat(KEYED).answer())).codeName, "DATA_LOSS");
 });
 
-test("a stream begun in the middle has no whole answer", async () => {
+test("a stream with resumeAfter has no whole answer", async () => {
   const client = await serve({ chatWithContext: failing(undefined) });
-  const stream = client.chat({ ...NAMED, resumeAfter: 2 });
+  const stream = client.chat({ ...KEYED, resumeAfter: 2 });
   assert.deepEqual(await stream.next(), { done: true, value: undefined });
   await assert.rejects(stream.answer(), RangeError);
 });
 
-test("who leaves a stream ends the call", async (t) => {
+test("leaving a stream cancels the call", async (t) => {
   let left: (() => void) | undefined;
   const client = await serve({
     chatWithContext: async function* (_: ChatWithContextRequest, context: HandlerContext) {
@@ -239,7 +280,7 @@ test("who leaves a stream ends the call", async (t) => {
     });
   await t.test("by a break", async () => {
     const end = ended();
-    const stream = client.chat(NAMED, AT_ONCE);
+    const stream = client.chat(KEYED, AT_ONCE);
     for await (const _ of stream) {
       break;
     }
@@ -249,7 +290,7 @@ test("who leaves a stream ends the call", async (t) => {
   await t.test("by its signal", async () => {
     const end = ended();
     const controller = new AbortController();
-    const stream = client.chat(NAMED, { ...AT_ONCE, signal: controller.signal });
+    const stream = client.chat(KEYED, { ...AT_ONCE, signal: controller.signal });
     await stream.next();
     const reading = failureOf(stream.answer());
     controller.abort(new Error("enough"));
@@ -258,21 +299,30 @@ test("who leaves a stream ends the call", async (t) => {
   });
   await t.test("by its deadline", async () => {
     const end = ended();
-    const failure = await failureOf(client.chat(NAMED, { ...AT_ONCE, timeoutMs: 200 }).answer());
+    const failure = await failureOf(client.chat(KEYED, { ...AT_ONCE, timeoutMs: 200 }).answer());
     assert.equal(failure.codeName, "DEADLINE_EXCEEDED");
     await end;
   });
 });
 
-test("a stream can be left while it waits", async () => {
+test("a stream can be cancelled during its backoff", async () => {
   const client = await serve({ chatWithContext: oneEach(HELLO, Code.Unavailable, []) });
-  const stream = client.chat(NAMED, { resume: { initialBackoffMs: 3e8, maxBackoffMs: 3e8 } });
+  const stream = client.chat(KEYED, { resume: { initialBackoffMs: 3e8, maxBackoffMs: 3e8 } });
   await stream.next();
   const waiting = failureOf(stream.next());
   setImmediate(() => {
     stream.cancel();
   });
   assert.equal((await waiting).codeName, "CANCELLED");
+});
+
+test("a busy context is ABORTED", async () => {
+  const error = withReason(Code.Aborted, "ERROR_REASON_CONTEXT_BUSY");
+  const client = await serve({ chatWithContext: failing(error) });
+  const failure = await failureOf(client.chat(KEYED).answer());
+  assert.equal(failure.codeName, "ABORTED");
+  assert.equal(failure.reason, "ERROR_REASON_CONTEXT_BUSY");
+  assert.equal(failure.retryDelayMs, 3_600_500);
 });
 
 test("an error has its details", async () => {
@@ -293,7 +343,7 @@ test("an error has its details", async () => {
   assert.match(failure.message, /ERROR_REASON_REQUEST_INVALID: .*model: It is empty.*q-1/);
 });
 
-test("a server that is not there is unavailable", async () => {
+test("an unreachable server is UNAVAILABLE", async () => {
   const client = new Client("127.0.0.1:1");
   const failure = await failureOf(client.completeChat({ contextId: "c" }));
   assert.equal(failure.codeName, "UNAVAILABLE");
@@ -316,9 +366,9 @@ test("every call carries the token", async () => {
   assert.equal(sent.get("user-agent"), `contextbridge-typescript/${VERSION}`);
 });
 
-test("calls pass over addresses of a name that are away", async () => {
+test("calls skip unreachable addresses of a name", async () => {
   const local = await serve({ getContext: () => ({ context: { id: "ctx-1" } }) });
-  // The name may stand for ::1 too, where nobody listens.
+  // The name may also resolve to ::1, on which no server listens.
   const client = new Client(`dns:///localhost:${portOf(local)}`);
   cleanups.push(() => {
     client.close();
@@ -339,13 +389,13 @@ test("a target is a host and a port, or a name with several addresses", () => {
   assert.equal(targetOf("bridge:5", false).spread, false);
 });
 
-test("a token does not leave this machine in the clear", () => {
+test("a token is not sent unencrypted to another machine", () => {
   const token = { token: "t" };
   for (const target of ["127.0.0.1:1", "localhost:1", "[::1]:1", "dns:///localhost:1"]) {
     new Client(target, token).close();
   }
   for (const target of ["bridge.internal:1", "dns:///bridge:1", "10.0.0.1:1", "localhost.com:1"]) {
-    assert.throws(() => new Client(target, token), /in the clear/);
+    assert.throws(() => new Client(target, token), /unencrypted/);
     new Client(target, { ...token, tls: true }).close();
     new Client(target, { ...token, insecureToken: true }).close();
   }

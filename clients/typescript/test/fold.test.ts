@@ -7,7 +7,7 @@ import { Code } from "@connectrpc/connect";
 import { ContextBridgeError } from "../src/errors.js";
 import { ChatFold, ContentFold } from "../src/fold.js";
 import { membersOf, mergeJson, textOfMembers } from "../src/json.js";
-import { Attempts, broke } from "../src/resume.js";
+import { Attempts, isBreak } from "../src/resume.js";
 import { textOf } from "../src/text.js";
 import {
   ChatWithContextResponseSchema,
@@ -29,7 +29,7 @@ test("tool calls and choices are folded", () => {
     fold.add(event({ event: { case: "toolCall", value } }));
   }
   fold.add(event({ event: { case: "content", value: { text: "Hi" } } }));
-  fold.add(event({ sequence: 9 })); // Of a kind that this version does not know.
+  fold.add(event({ sequence: 9 })); // An event of a kind that this version does not know.
   const answer = fold.answer();
   assert.deepEqual(
     answer.choices[1]?.message?.toolCalls.map(({ id, name, argumentsJson }) => [
@@ -46,23 +46,41 @@ test("tool calls and choices are folded", () => {
   assert.equal(fold.sequence, 9);
 });
 
-test("members that upstream adds to a tool call are merged", () => {
-  const fold = new ChatFold();
-  for (const value of [
-    { extraJson: '{"a": 1, "b": 2}' },
-    { argumentsJson: "{}" },
-    { extraJson: '{"b": 3}' },
-    { callIndex: 1, extraJson: '{ "sign": "c2ln" }' },
-  ]) {
-    fold.add(event({ event: { case: "toolCall", value } }));
+test("extra members of a tool call are merged", async (t) => {
+  const cases: [string, string[], string][] = [
+    ["none", ["", ""], ""],
+    [
+      "one unchanged",
+      ["", '{"signature" : "<é>", "n": 1.0}', ""],
+      '{"signature" : "<é>", "n": 1.0}',
+    ],
+    [
+      "two, the later member wins",
+      ['{"a": 1.0, "b": {"x":1}}', '{"b": {"y":1e7}, "c": null}'],
+      '{"a":1.0,"b":{"y":1e7},"c":null}',
+    ],
+  ];
+  for (const [name, extras, wanted] of cases) {
+    await t.test(name, () => {
+      const fold = new ChatFold();
+      for (const extraJson of extras) {
+        for (const value of [
+          { callIndex: 0, extraJson },
+          { callIndex: 1, name: "f" },
+        ]) {
+          fold.add(event({ event: { case: "toolCall", value } }));
+        }
+      }
+      const calls = fold.answer().choices[0]?.message?.toolCalls;
+      assert.deepEqual(
+        calls?.map(({ extraJson }) => extraJson),
+        [wanted, ""],
+      );
+    });
   }
-  assert.deepEqual(
-    fold.answer().choices[0]?.message?.toolCalls.map(({ extraJson }) => extraJson),
-    ['{"a":1,"b":3}', '{ "sign": "c2ln" }'],
-  );
 });
 
-test("members that upstream adds are merged, letter by letter", () => {
+test("members that upstream adds are merged, their values unchanged", () => {
   const fold = new ChatFold();
   for (const extraJson of [
     '{"a": 1.0, "delta": {"name": "Ann", "x": "},{"}}',
@@ -76,7 +94,7 @@ test("members that upstream adds are merged, letter by letter", () => {
   assert.equal(choice.message.name, "Ann");
 });
 
-test("JSON objects are cut into their members", () => {
+test("JSON objects are split into their members", () => {
   assert.equal(membersOf("[1]"), undefined);
   assert.equal(membersOf("{"), undefined);
   assert.deepEqual(
@@ -132,26 +150,26 @@ test("pieces of Gemini are folded", () => {
   assert.ok(fold.complete);
 });
 
-test("reasons of the moment alone break", () => {
+test("only transient reasons are breaks", () => {
   const breaks = Object.keys(ErrorReason)
     .filter((name) => Number.isNaN(Number(name)))
     .map((name) => `ERROR_REASON_${name}`)
-    .filter((reason) => broke(new ContextBridgeError(Code.Unavailable, "", { reason })));
+    .filter((reason) => isBreak(new ContextBridgeError(Code.Unavailable, "", { reason })));
   assert.deepEqual(breaks.sort(), ["ERROR_REASON_OVERLOADED", "ERROR_REASON_STORE_UNAVAILABLE"]);
 });
 
-test("back-off doubles up to its limit, is at least half, and no longer than the deadline", () => {
-  const away = new ContextBridgeError(Code.Unavailable, "away");
+test("backoff doubles up to its limit, is at least half, and ends before the deadline", () => {
+  const unavailable = new ContextBridgeError(Code.Unavailable, "unavailable");
   for (let round = 0; round < 50; round += 1) {
-    const attempts = Attempts.ofNamed({ attempts: 7, maxBackoffMs: 1_000 }, "r-1");
+    const attempts = Attempts.resuming({ attempts: 7, maxBackoffMs: 1_000 }, "k-1");
     for (const longest of [100, 200, 400, 800, 1_000, 1_000, 1_000]) {
-      const pause = attempts.pauseAfter(away, Infinity) ?? -1;
+      const pause = attempts.pauseAfter(unavailable, Infinity) ?? -1;
       assert.ok(longest / 2 <= pause && pause <= longest, `${pause} of ${longest}`);
     }
-    assert.equal(attempts.pauseAfter(away, Infinity), undefined);
+    assert.equal(attempts.pauseAfter(unavailable, Infinity), undefined);
   }
-  const patient = new ContextBridgeError(Code.Unavailable, "away", { retryDelayMs: 7_000 });
-  assert.equal(Attempts.ofNamed(true, "r-1").pauseAfter(patient, Infinity), 7_000);
-  assert.equal(Attempts.ofNamed(true, "r-1").pauseAfter(patient, 7_000), undefined);
-  assert.equal(Attempts.ofNamed(true, "").pauseAfter(away, Infinity), undefined);
+  const delayed = new ContextBridgeError(Code.Unavailable, "later", { retryDelayMs: 7_000 });
+  assert.equal(Attempts.resuming(true, "k-1").pauseAfter(delayed, Infinity), 7_000);
+  assert.equal(Attempts.resuming(true, "k-1").pauseAfter(delayed, 7_000), undefined);
+  assert.equal(Attempts.resuming(true, "").pauseAfter(unavailable, Infinity), undefined);
 });

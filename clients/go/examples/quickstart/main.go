@@ -1,4 +1,4 @@
-// Command quickstart is the first ten minutes: a context, a chat on it, Gemini, and a call that
+// Command quickstart creates a context, chats on it, generates with Gemini, and handles a call that
 // fails. Run it against `make run`; CONTEXTBRIDGE_ADDRESS names another server.
 package main
 
@@ -42,9 +42,8 @@ func run(ctx context.Context) error {
 
 	stream := client.Chat(ctx, &pb.ChatWithContextRequest{
 		ContextId: created.GetContext().GetId(),
-		Model:     created.GetContext().GetModel(),
 		Messages:  []*pb.ChatMessage{contextbridge.User("Where are you?")},
-		// Lets the stream go on where it was, should its connection break.
+		// With an idempotency key the stream resumes after a lost connection.
 		IdempotencyKey: rand.Text(),
 	})
 	for piece, err := range stream.Text(0) {

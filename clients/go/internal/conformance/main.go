@@ -1,4 +1,4 @@
-// Command conformance is the conformance runner: see ../../../conformance/README.md.
+// Command conformance runs the conformance suite: see ../../../conformance/README.md.
 package main
 
 import (
@@ -102,7 +102,7 @@ func (t *testCase) run() (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = client.Close() }() // Nothing is open any more.
+	defer func() { _ = client.Close() }() // No call is in flight.
 	ctx := context.Background()
 	if t.Timeout > 0 {
 		timeout := time.Duration(t.Timeout * float64(time.Second))
@@ -113,7 +113,7 @@ func (t *testCase) run() (*report, error) {
 	found := &report{Name: t.Name}
 	call, known := calls[t.Call]
 	if !known {
-		return nil, fmt.Errorf("an unknown call: %s", t.Call)
+		return nil, fmt.Errorf("unknown call: %s", t.Call)
 	}
 	err = call(ctx, client, t, found)
 	if failed := (*contextbridge.Error)(nil); errors.As(err, &failed) {
@@ -177,10 +177,10 @@ func asJSON(message proto.Message) (json.RawMessage, error) {
 	return text, err
 }
 
-// call makes a case's call and fills its report.
+// call makes the call of a case and fills in its report.
 type call func(context.Context, *contextbridge.Client, *testCase, *report) error
 
-// unary is a call with one answer.
+// unary returns the call of a unary method.
 func unary[Request any, Pointer interface {
 	*Request
 	proto.Message
@@ -201,7 +201,7 @@ func unary[Request any, Pointer interface {
 	}
 }
 
-// streaming is a call with a stream of answers, read as its case says.
+// streaming returns the call of a streaming method, which reads as its case says.
 func streaming[Request any, Pointer interface {
 	*Request
 	proto.Message
@@ -260,7 +260,7 @@ func readEvents[Event proto.Message](
 	return nil
 }
 
-// collected returns what a list gives.
+// collected returns all items of a list.
 func collected[Item any](items iter.Seq2[Item, error]) ([]Item, error) {
 	var all []Item
 	for item, err := range items {

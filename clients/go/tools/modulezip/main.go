@@ -1,5 +1,5 @@
-// Command modulezip writes a module as a proxy serves it: modulezip FOLDER VERSION OUTPUT.
-// With GOPROXY=file://OUTPUT anybody can `go get` it.
+// Command modulezip writes a module in the layout of a module proxy: modulezip FOLDER VERSION OUTPUT.
+// With GOPROXY=file://OUTPUT, `go get` installs it.
 package main
 
 import (
@@ -36,7 +36,7 @@ func run(arguments []string) error {
 	if err := os.MkdirAll(versions, 0o755); err != nil {
 		return err
 	}
-	// A fixed time: two builds of the same sources give the same bytes.
+	// A fixed time makes builds reproducible.
 	info, err := json.Marshal(map[string]any{"Version": version, "Time": time.Unix(0, 0).UTC()})
 	if err != nil {
 		return err
