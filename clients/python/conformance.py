@@ -262,10 +262,9 @@ def update_context(client: Any, case: Fields) -> Message:
 def delete_cached_responses(client: Any, case: Fields) -> Message:
     """Call DeleteCachedResponses."""
     request = request_of(case)
-    context = {"context": request.context_id} if request.context_id else {}
-    count = client.delete_cached_responses(
-        **keywords(request, "context_id"), **context, **options_of(case)
-    )
+    field = request.WhichOneof("target")
+    target = {"context" if field == "context_id" else field: getattr(request, field)}
+    count = client.delete_cached_responses(**target, **options_of(case))
     return pb.DeleteCachedResponsesResponse(deleted_count=count)
 
 

@@ -77,7 +77,7 @@ def run_config(arguments: Sequence[str]) -> int:
 
 
 def run_healthcheck(arguments: Sequence[str]) -> int:
-    """GenerationCall a server for its health."""
+    """Ask a server for its health."""
     from .rpc import healthcheck  # noqa: PLC0415 - see above
 
     return healthcheck.run(arguments)

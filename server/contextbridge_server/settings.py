@@ -214,14 +214,14 @@ class Settings(BaseSettings):
     say; at least its ttl."""
 
     idempotency_key_retention: Duration = timedelta(days=1)
-    """How long a create with a `idempotency_key` is answered as it was the first time."""
+    """How long a create with an `idempotency_key` is answered as it was the first time."""
 
     resume_grace: DurationOrZero = timedelta(seconds=30)
-    """How long a generation with a `idempotency_key` goes on when nobody reads it, so that a caller who
-    was cut off can take it up again."""
+    """How long a generation with an `idempotency_key` goes on without a reader, so that a caller
+    whose connection broke can resume it."""
 
     resume_retention: Duration = timedelta(minutes=10)
-    """How long a generation with a `idempotency_key` can still be read after it has ended."""
+    """How long a generation with an `idempotency_key` can still be read after it has ended."""
 
     journal_max_bytes: ByteSize = ByteSize(8 * 1024**2)
     """Most that is kept of one answer, in bytes of its events. A longer one still goes to its

@@ -1,8 +1,9 @@
 """Everything that can go wrong on purpose: one table, name to behaviour.
 
 A fault is chosen by the model's name (`gemini-2.5-flash+slow`, or just `slow`), by a chat's
-`user` (`+slow`), or by the header `x-emulator-fault: slow, no-usage`. `NAME@create` and `NAME@answer` limit it to making
-contexts and caches, or to answers. `+delay=0.5` and `+pace=0.01` set waits in seconds.
+`user` (`+slow`), or by the header `x-emulator-fault: slow, no-usage`. `NAME@create` and
+`NAME@answer` limit it to making contexts and caches, or to answers. `+delay=0.5` and `+pace=0.01`
+set waits in seconds.
 """
 
 from collections.abc import Callable, Iterable, Mapping

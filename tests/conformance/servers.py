@@ -137,9 +137,11 @@ class Servers:
 
 
 def _mark_of(body: Any) -> Any:
-    """Return what marks a request upstream: a chat's `user`, and of Gemini's a label."""
+    """Return the mark of a request upstream: in a chat's `user`, after faults, or in a label."""
     match body:
-        case {"user": mark} | {"labels": {"run": mark}}:
+        case {"user": str() as user}:
+            return user.rpartition("+")[2]
+        case {"labels": {"run": mark}}:
             return mark
         case _:
             return None
@@ -208,7 +210,10 @@ async def _scripted(servers: Servers) -> str:
         for model, scripted in servers.scripted_answers.items():
             if model in asked or model in request.path:
                 status, body = scripted["status"], scripted.get("body", {})
-                return web.json_response(body, status=status, headers=scripted.get("headers"))
+                headers = scripted.get("headers")
+                if isinstance(body, str):
+                    return web.Response(text=body, status=status, headers=headers)
+                return web.json_response(body, status=status, headers=headers)
         raise AssertionError(f"no case asks for {request.path}: {asked}")
 
     app = web.Application()

@@ -802,7 +802,7 @@ class Run:
         return await asyncio.gather(*(self._answer(known, text, way) for text, (_, way) in pairs))
 
     async def _answer(self, known: Known, words: str, way: Way = "chat") -> Any:
-        """GenerationCall for an answer; return it, or the reason why there was none."""
+        """Ask for an answer; return it, or the reason why there was none."""
         if known.kind.model != GEMINI and "generate" in way:
             way = "chat"
         fields = {"model": known.kind.model + SLOW} if way == "slow stream" else {}
@@ -872,7 +872,7 @@ class Run:
         known.users += [turns.get(turn, "") for turn in range(first, last + 1)]
 
     async def _find_out(self, known: Known, lost: Sequence[str]) -> None:
-        """GenerationCall a session which of the turns it has whose answers were lost.
+        """Ask a session which of the turns it has whose answers were lost.
 
         The binding is dropped first: upstream may know of a turn that the bridge never heard of.
         """

@@ -86,7 +86,7 @@ async def asking(caller, family, text="Hello", **fields):
 
 
 async def warmed(caller, request):
-    """GenerationCall until the answer is remembered: once to make it, once to find it."""
+    """Ask until the answer is remembered: once to make it, once to find it."""
     assert [await caller.status(request) for _ in range(3)] == [MISS, HIT, HIT]
 
 

@@ -57,7 +57,7 @@ def test_the_first_calls_stream_an_answer_that_depends_on_the_context(shell):
     assert "rpc ChatWithContext" in output
     assert "You keep the lighthouse at Oban." in answer_in(output)
     assert '"completed"' in output
-    assert '"cached_tokens": "9"' in output
+    assert '"cached_tokens": 9' in output
 
 
 def test_the_printed_answer_is_what_the_call_gives(shell):
@@ -138,7 +138,7 @@ def test_the_gemini_calls_generate_stream_and_use_a_cached_content(shell):
     output = shell(script)
 
     assert "Name one sea bird." in output
-    assert '"sequence": "10"' in output
+    assert '"sequence": 10' in output
     assert '"cached_content_token_count"' in output
 
 

@@ -112,7 +112,7 @@ class NoOwnership:
         yield
 
     async def require(self, caller: Caller) -> None:
-        """GenerationCall for nothing."""
+        """Ask for nothing."""
 
     async def claim(
         self,

@@ -34,8 +34,8 @@ local function unlink(id)
     key(id, 'alive'), key(id, 'readers'))
 end
 """
-"""KEYS: current, next. ARGV: what the lookup_key's keys begin with, the process. Keys of a generation are
-made in the script, since `current` names it; they lie in the slot of the KEYS."""
+"""KEYS: current, next. ARGV: the prefix of the lookup key's keys, the process. The script makes the
+keys of a generation, since `current` names it; they lie in the slot of the KEYS."""
 
 FINDING = """
 local function describe(id)
@@ -115,17 +115,18 @@ START = Script(
     BEGINNING
     + MAKING
     + """
-local id, alive, life, pointer_life, digest, lookup_key, outcome = unpack(ARGV, 3)
-local pointer = redis.call('HMGET', KEYS[3], 'digest', 'lookup_key', 'id', 'outcome')
+local id, alive, life, pointer_life, digest, lookup, outcome = unpack(ARGV, 3)
+local pointer = redis.call('HMGET', KEYS[3], 'digest', 'lookup', 'id', 'outcome')
 if pointer[1] then return pointer end
 if alive ~= '' then begin(id, alive, life, 1) end
-redis.call('HSET', KEYS[3], 'v', 1, 'digest', digest, 'lookup_key', lookup_key, 'id', id, 'outcome', outcome)
+redis.call('HSET', KEYS[3],
+  'v', 1, 'digest', digest, 'lookup', lookup, 'id', id, 'outcome', outcome)
 redis.call('PEXPIRE', KEYS[3], pointer_life)
 return false
 """
 )
-"""KEYS: and pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, lookup_key,
-outcome. The pointer that is there; else the pointer is set, and unless the life of `alive` is
+"""KEYS: and pointer. ARGV: id, lives of `alive`, of the rest and of the pointer, digest, lookup
+key, outcome. The pointer that is there; else the pointer is set, and unless the life of `alive` is
 empty, the generation is begun."""
 
 OPEN = Script(

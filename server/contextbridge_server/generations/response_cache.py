@@ -58,7 +58,7 @@ def cache_lookup_key(tenant: str, key: str) -> LookupKey:
 
 
 def idempotency_lookup_key(ctx: RequestContext, idempotency_key: str) -> LookupKey:
-    """Return where the generation of an idempotency key is found; callers' own accounts are apart."""
+    """Return the lookup key of an idempotency key, which is its tenant's and its account's."""
     return LookupKey(ctx.caller.tenant, f"request/{ctx.account}/{idempotency_key}")
 
 

@@ -1,13 +1,13 @@
 """Journals in the store, where every replica finds them.
 
-A generation has a lookup_key, which finds it: a key of the response cache, or a request id. In one slot
-with the lookup_key are, of each of its generations, by its id: `state`, a hash of what became of it;
-`events`, a stream of batches of events, sealed, each under the sequence of its last event; and once
-it has ended, instead of `events`, `whole`: all events, sealed as one. `alive` lapses when the
-process that makes the generation has died, `readers` are the other processes that read it.
-A lookup_key has a `current` generation, and a `next` one where what is complete is to be replaced; the
-lookup_key of a request id has a `pointer` to the generation that the id names, which may be at another
-lookup_key.
+A generation is found by its lookup key: a key of the response cache, or an idempotency key. In one
+slot with the lookup key are, of each of its generations, by its id: `state`, a hash of the
+journal's state; `events`, a stream of batches of events, sealed, each under the sequence of its
+last event; and after its end, instead of `events`, `whole`: all events, sealed as one. `alive`
+lapses when the process that produces the generation has died, `readers` are the other processes
+that read it. A lookup key has a `current` generation, and a `next` one where a complete one is to
+be replaced. The lookup key of an idempotency key has a `pointer` to the generation that the key
+names, which may have another lookup key.
 """
 
 import secrets
@@ -254,7 +254,7 @@ class StoredJournals:
 
     async def pointer(self, lookup_key: LookupKey) -> Pointer | None:
         """Return what a request id names."""
-        fields = ("digest", "lookup_key", "id", "outcome")
+        fields = ("digest", "lookup", "id", "outcome")
         reply = await self._store.execute("HMGET", f"{lookup_key.prefix}pointer", *fields)
         return _pointer(lookup_key.tenant, reply)
 

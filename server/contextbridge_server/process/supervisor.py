@@ -194,7 +194,7 @@ class WorkerPool:
         return versions[0]
 
     async def drain(self) -> None:
-        """GenerationCall all to end at once; return when they have."""
+        """Ask all to end at once; return when they have."""
         self._draining.set()
         for post in self._posts:
             post.signal(SIGTERM)

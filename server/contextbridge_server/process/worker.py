@@ -1,4 +1,4 @@
-"""One of several workers: `python -m contextbridge_server.process.worker`, which only the supervisor runs.
+"""One of several workers, run by the supervisor: `python -m contextbridge_server.process.worker`.
 
 Standard input is a socket to the supervisor. From there the worker gets its config, in one line; to
 there it tells, in one line, that it serves, or what keeps it from that. When the supervisor closes

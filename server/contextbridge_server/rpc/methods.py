@@ -169,7 +169,7 @@ def _streaming(
 class _Writer:
     """A streaming method's context: its messages are serialized and counted here."""
 
-    __slots__ = ("_ctx", "_context", "_serialize")
+    __slots__ = ("_context", "_ctx", "_serialize")
 
     def __init__(
         self, context: ServicerContext, serialize: Callable[[Any], bytes], ctx: RequestContext

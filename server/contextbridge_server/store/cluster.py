@@ -171,7 +171,7 @@ class Cluster:
         return self._nodes[address]
 
     async def _ask(self, nodes: Sequence[Node], deadline: float) -> None:
-        """GenerationCall who has what, until one knows; not if that was done a moment ago."""
+        """Ask who has what, until one knows; not if that was done a moment ago."""
         async with self._asking:
             if any(self._slots) and monotonic() - self._asked_at < ASK_SECONDS:
                 return

@@ -290,7 +290,7 @@ async def _greet(connection: Pipeline, options: Options) -> None:
 
 
 async def _is_told_of_changes(connection: Pipeline) -> bool:
-    """GenerationCall to be told of changes to what is read; False where the server, or a proxy, will not."""
+    """Ask to be told of changes to what is read; False where the server, or a proxy, will not."""
     # RESP3 tells of them among the replies, so that none comes before what it concerns.
     replies = await connection.exchange([("HELLO", 3), ("CLIENT", "TRACKING", "ON", "NOLOOP")])
     return not any(isinstance(reply, ResponseError) for reply in replies)

@@ -319,7 +319,7 @@ def _backoff_seconds(quick_ends: int) -> float:
 
 
 async def _stop(process: Process) -> None:
-    """GenerationCall a process to end, which Valkey does when all is on the disk; make it if it does not."""
+    """Ask a process to end, which Valkey does when all is on the disk; make it if it does not."""
     with suppress(ProcessLookupError):
         process.terminate()
     try:

@@ -79,11 +79,12 @@ def chat_prompt(request: pb.ChatWithContextRequest, limits: Limits, *, stream: b
 
 def _body(request: pb.ChatWithContextRequest, limits: Limits, violations: Violations) -> Json:
     violations.require("context_id", request.context_id)
-    body: Json = {"messages": messages_json(request.messages, CHAT_ROLES, limits, violations)}
+    body: Json = {}
     if request.model:
         body["model"] = request.model
     elif not (limits.stores_contexts and is_ours(request.context_id)):
         violations.add("model", MODEL_NEEDED)
+    body["messages"] = messages_json(request.messages, CHAT_ROLES, limits, violations)
     check_last_role(request.messages, violations)
     # Most requests set few of the many fields; asking each whether it is set would cost more.
     given = {field.name: value for field, value in request.ListFields()}

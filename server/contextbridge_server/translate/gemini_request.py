@@ -57,7 +57,7 @@ class GeneratePrompt(Prompt):
 
 
 class CountTokensPrompt(Prompt):
-    """A count of a prompt's tokens; `body` is the generate request or, where there is none, contents."""
+    """A count of tokens: of a whole generate request, or of contents alone."""
 
     context_field = "generate_content_request.cached_content"
     is_native = True

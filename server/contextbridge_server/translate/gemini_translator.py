@@ -57,7 +57,7 @@ class GeminiTranslator:
         if terms.context is not None and terms.context.id:
             event.context.CopyFrom(terms.context)
 
-    def message(self, whole: Response) -> pb.ChatMessage | None:
+    def message(self, _whole: Response) -> pb.ChatMessage | None:
         """Return nothing: cached contents keep no turns."""
         return None
 

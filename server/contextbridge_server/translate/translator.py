@@ -97,7 +97,7 @@ class Translator(Protocol[Request, Event, Whole]):
         """Set a reader's terms in a generation's first or last event."""
         ...
 
-    def message(self, whole: Whole) -> pb.ChatMessage | None:
+    def message(self, whole: Whole, /) -> pb.ChatMessage | None:
         """Return the message that a session keeps of a whole answer; None where there is none."""
         ...
 

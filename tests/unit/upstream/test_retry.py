@@ -1,4 +1,4 @@
-"""Repetitions: what is repeated, how often, how retry_with_backoff; an upstream of a script, no network."""
+"""Retries: which requests are repeated, how often, and after how long; a scripted upstream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
