@@ -1,4 +1,4 @@
-"""`python -m gateway_emulator`: serve the gateway's API on this machine."""
+"""`python -m contextbridge_emulator`: serve the gateway's API on this machine."""
 
 import argparse
 import asyncio
@@ -70,7 +70,7 @@ def _config(options: argparse.Namespace) -> Config:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gateway_emulator",
+        prog="contextbridge_emulator",
         description=_DESCRIPTION,
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
