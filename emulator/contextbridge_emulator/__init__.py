@@ -1,4 +1,4 @@
-"""A faithful stand-in for the gateway's HTTP API, to develop and test against."""
+"""Emulate the gateway's HTTP API for development and tests."""
 
 from .config import Config
 from .faults import FAULTS, HEADERS

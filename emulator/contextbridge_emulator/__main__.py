@@ -1,4 +1,4 @@
-"""`python -m contextbridge_emulator`: serve the gateway's API on this machine."""
+"""The command line: `python -m contextbridge_emulator`."""
 
 import argparse
 import asyncio
@@ -15,13 +15,13 @@ from .config import MINIMUM_CACHE_TOKENS, Config
 from .faults import FAULTS, HEADERS
 from .serving import is_loopback, serve
 
-_DESCRIPTION = "A stand-in for the AI gateway's HTTP API, for development and tests."
+_DESCRIPTION = "Emulates the AI gateway's HTTP API, for development and tests."
 _STDIN = 0
 _READ_BYTES = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT arrives."""
     options = _parser().parse_args(arguments)
     host, port = options.listen
     if not options.insecure and not is_loopback(host):
@@ -46,14 +46,14 @@ async def _run(host: str, port: int, options: argparse.Namespace) -> None:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stop when the other end of standard input is closed, as a parent's death does."""
+    """Stop when standard input is closed, as it is when the parent process ends."""
 
     def watch() -> None:
         while os.read(_STDIN, _READ_BYTES):
             pass
         loop.call_soon_threadsafe(stop.set)
 
-    # A daemon, as nothing can interrupt a thread that reads.
+    # A daemon thread: nothing can interrupt its blocking read at exit.
     threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 

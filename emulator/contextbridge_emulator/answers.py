@@ -1,4 +1,4 @@
-"""What a model says: the same request always gets the same answer."""
+"""Generate the text, tool calls and finish reason of an answer, deterministically."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from .tokens import count_number_tokens, count_tokens
 Finish = Literal["stop", "length", "content_filter", "tool_calls"]
 
 QUOTED_CHARACTERS = 80
-"""How much of the context an answer quotes."""
+"""Length up to which an answer quotes the context."""
 MAX_COUNT = 1_000_000
 """Largest number a model counts to."""
 
@@ -24,7 +24,7 @@ _RECALL = re.compile(r"\s*recall turn (\d{1,4})\s*", re.ASCII | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call."""
+    """A function that the caller offers to the model."""
 
     name: str
     schema: Any = None
@@ -32,7 +32,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model wants called."""
+    """A function call in an answer."""
 
     name: str
     arguments: dict[str, Any]
@@ -40,7 +40,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What an answer is made from, whichever surface it came by."""
+    """The parts of a request that determine the answer, independent of the API surface."""
 
     model: str
     user_texts: Sequence[str]
@@ -55,7 +55,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where an answer must end."""
+    """Limits on the length of an answer."""
 
     max_tokens: int | None = None
     stops: Sequence[str] = ()
@@ -63,7 +63,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; streams cut it at word boundaries."""
+    """A complete answer; a stream splits it at word boundaries."""
 
     text: str
     thoughts: str = ""
@@ -74,17 +74,17 @@ class Answer:
     thought_tokens: int = 0
 
     def pieces(self) -> Iterator[str]:
-        """Cut the text into deltas."""
+        """Split the text into deltas."""
         return pieces(self.text)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Cut a text at word boundaries; joined again they are the text."""
+    """Split a text at word boundaries; the pieces joined are the text."""
     return (match.group() for match in _PIECE.finditer(text))
 
 
 def answer(prompt: Prompt, limits: Limits) -> Answer:
-    """Say what the model answers to a prompt."""
+    """Return the answer to a prompt."""
     thoughts = _thoughts(prompt) if prompt.thinks else ""
     thought_tokens = count_tokens(thoughts)
     if prompt.call_tools and prompt.tools:
@@ -102,26 +102,26 @@ def answer(prompt: Prompt, limits: Limits) -> Answer:
 
 
 def cut_short(whole: Answer, piece_count: int) -> Answer:
-    """End an answer after some pieces, as a model that ran out of tokens does."""
+    """Truncate an answer after some pieces, as a model at its token limit does."""
     text = "".join(piece for piece, _ in zip(whole.pieces(), range(piece_count), strict=False))
     return replace(whole, text=text, tokens=count_tokens(text), finish="length")
 
 
 def with_text(whole: Answer, text: str) -> Answer:
-    """Put a text in front of an answer."""
+    """Prepend a text to an answer."""
     longer = f"{text} {whole.text}" if whole.text else text
     return replace(whole, text=longer, tokens=count_tokens(longer))
 
 
 def silenced(whole: Answer) -> Answer:
-    """Withhold an answer, as a safety filter does."""
+    """Remove the text of an answer, as a safety filter does."""
     return replace(
         whole, text="", thoughts="", calls=(), tokens=0, thought_tokens=0, finish="content_filter"
     )
 
 
 def refused(whole: Answer) -> Answer:
-    """Replace an answer by the model's own refusal."""
+    """Replace an answer with a refusal by the model."""
     text = "I cannot help with that."
     return replace(whole, text=text, calls=(), refused=True, tokens=count_tokens(text))
 

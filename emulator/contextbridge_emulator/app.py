@@ -1,4 +1,4 @@
-"""Which path leads where, and what every answer has in common."""
+"""Route requests to their handlers."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +27,7 @@ _UPLOAD = r"(?:/v1)?/upload/(?P<version>v1beta|v1)/files"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path of the gateway."""
+    """A method and a path of the gateway, with its handler."""
 
     method: str
     path: re.Pattern[str]
@@ -63,7 +63,7 @@ _OPENAI_PATHS = ("/v1/context", "/v1/chat", "/api/")
 
 
 class Gateway:
-    """Takes every request that is not for the emulator itself."""
+    """Handles every request outside `/_emulator/`."""
 
     def __init__(self, config: Config, state: State, observations: Observations) -> None:
         self._config = config
@@ -71,7 +71,7 @@ class Gateway:
         self._observations = observations
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Record a request, find its handler, and answer whatever happens."""
+        """Record a request, run its handler, and render any error as a response."""
         record = Record(
             method=request.method,
             path=request.path,
@@ -147,7 +147,7 @@ def _no_route(call: Call, path: str) -> errors.ApiError:
 
 
 def make_app(config: Config, state: State, observations: Observations) -> web.Application:
-    """Put the routes together."""
+    """Build the application with all routes."""
     app = web.Application(client_max_size=config.max_body_bytes)
     app.add_routes(Control(state, observations).routes())
     app.router.add_route("*", "/{path:.*}", Gateway(config, state, observations).serve)

@@ -1,4 +1,4 @@
-"""Who is calling: one key, sent in any of three ways."""
+"""Authenticate the caller by an API key, sent in any of three ways."""
 
 from aiohttp import web
 
@@ -9,19 +9,19 @@ _BAD_KEY_PREFIX = "bad-"
 
 
 def key_of(request: web.Request) -> str:
-    """Return the API key of a request, or an empty text."""
+    """Return the API key of a request, or an empty string."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     return request.headers.get("x-goog-api-key", "") or request.query.get("key", "") or bearer
 
 
 def has_google_key(request: web.Request) -> bool:
-    """Tell whether the key came in a way that only Google's clients use."""
+    """Return whether the key is where only Google's clients send it."""
     return "x-goog-api-key" in request.headers or "key" in request.query
 
 
 def authenticate(call: Call) -> None:
-    """Find the caller's account, or refuse in the wording of the surface."""
+    """Return the caller's account, or raise the surface's authentication error."""
     key = key_of(call.request)
     google = call.surface == "google"
     if not key:

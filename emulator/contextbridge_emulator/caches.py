@@ -1,4 +1,4 @@
-"""Cached contents: made, read, listed, given another end, deleted."""
+"""Create, get, list, update and delete cached contents."""
 
 import base64
 import re
@@ -74,7 +74,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def patch(call: Call) -> web.StreamResponse:
-    """Answer PATCH: nothing but the end of its life can change."""
+    """Answer PATCH: only the expiry can change."""
     chosen = call.faults("", "manage")
     body = normalise("CachedContent", await call.read_json(), "cached_content")
     masked = _read_mask(call.request.query.get("updateMask", ""), body)
@@ -86,7 +86,7 @@ async def patch(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """Answer DELETE; some clients send a body with it, and it does not matter."""
+    """Answer DELETE; a body, which some clients send, is ignored."""
     chosen = call.faults("", "manage")
     await call.read_bytes()
     cache = find(call, _name(call))
@@ -96,7 +96,7 @@ async def delete(call: Call) -> web.StreamResponse:
 
 
 def find(call: Call, name: str, *, update: bool = False) -> Cache:
-    """Return a living cache, or refuse in the dialect of its name."""
+    """Return an unexpired cache, or raise the error that its kind of name gets."""
     cache = call.account.cache(name, call.arrived_ns)
     if cache is not None:
         return cache
@@ -113,7 +113,7 @@ def find(call: Call, name: str, *, update: bool = False) -> Cache:
 
 
 def check_model(cache: Cache, model: str) -> None:
-    """Refuse a model other than the cache's."""
+    """Raise an error for a model other than the cache's."""
     asked = f"models/{model.removeprefix('models/')}"
     if asked != cache.model:
         raise errors.GoogleError(
@@ -124,7 +124,7 @@ def check_model(cache: Cache, model: str) -> None:
 
 
 def check_size(call: Call, model: str, counts: Counts, dialect: Dialect) -> None:
-    """Refuse a prefix that is too small to be cached."""
+    """Raise an error for a prefix that is too small to be cached."""
     least = call.config.minimum_tokens(model.removeprefix("models/"))
     if counts.total >= least:
         return
@@ -152,7 +152,7 @@ def store(
     display_name: str = "",
     tools: Sequence[Any] = (),
 ) -> Cache:
-    """Keep a new cache under a name of the dialect's form."""
+    """Store a new cache under a name of the dialect's form."""
     account = call.account
     if not account.has_room(account.caches, call.arrived_ns):
         raise errors.GoogleError(
@@ -160,7 +160,7 @@ def store(
             "TotalCachedContentStorageTokensPerModelFreeTier limit exceeded for model "
             f"{model}: limit={account.max_entries}, requested={counts.total}",
         )
-    # Truncated to microseconds: the service prints six digits here, but nine of the end.
+    # Truncated to microseconds: the service prints six digits here, and nine for the expiry.
     created_ns = call.arrived_ns // _MICROSECOND * _MICROSECOND
     cache = Cache(
         name=_new_name(call, dialect),
@@ -179,7 +179,7 @@ def store(
 
 
 def describe(cache: Cache) -> dict[str, Any]:
-    """Return a cache as the service shows it: nothing of what it holds."""
+    """Return the metadata of a cache; the service never returns the contents."""
     usage: dict[str, Any] = {"totalTokenCount": cache.counts.total}
     if cache.dialect == "vertex":
         usage["textCount"] = sum(len(turn.text) for turn in cache.turns)
@@ -195,7 +195,7 @@ def describe(cache: Cache) -> dict[str, Any]:
 
 
 def page_size(request: web.Request, *, default: int, most: int) -> int:
-    """Return how many entries a page holds."""
+    """Return the page size that a request asks for."""
     text = request.query.get("pageSize", "") or "0"
     if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > len("-2147483648"):
         raise errors.bad_request(

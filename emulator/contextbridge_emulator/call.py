@@ -1,4 +1,4 @@
-"""One request on its way through the emulator."""
+"""The request that a handler works on."""
 
 import asyncio
 import hashlib
@@ -30,8 +30,8 @@ from .observation import Observations, Record
 from .state import Account, State
 
 
-class Unusual(Exception):  # noqa: N818 - no error: an answer that skips the rest of the handler.
-    """Carries an odd answer past the code that would make a proper one."""
+class Unusual(Exception):  # noqa: N818 - not an error: a response that ends the handler.
+    """Carries a ready response past the rest of the handler."""
 
     def __init__(self, response: web.Response) -> None:
         super().__init__()
@@ -39,13 +39,13 @@ class Unusual(Exception):  # noqa: N818 - no error: an answer that skips the res
 
 
 def new_request_id() -> str:
-    """Return an id of the form that the gateway puts into messages and headers."""
+    """Return a new request id in the gateway's form."""
     return time.strftime("%Y%m%d%H%M%S", time.gmtime()) + secrets.token_hex(9)
 
 
 @dataclass(slots=True)
 class Call:
-    """A request, the account it belongs to, and what was asked of the emulator."""
+    """A request with its account and its faults."""
 
     request: web.Request
     config: Config
@@ -58,13 +58,13 @@ class Call:
     request_id: str = field(default_factory=new_request_id)
     arrived_ns: int = field(default_factory=time.time_ns)
     must_close: bool = False
-    """Whether the rest of the connection cannot be understood."""
+    """Whether the connection cannot be reused, as the body was not read to its end."""
     _account: Account | None = None
     _body_digest: str = ""
 
     @property
     def account(self) -> Account:
-        """Return the caller's account; authentication has set it."""
+        """Return the caller's account, once authentication has set it."""
         if self._account is None:
             raise LookupError
         return self._account
@@ -75,11 +75,11 @@ class Call:
 
     @property
     def version(self) -> str:
-        """Return the API version that the path names."""
+        """Return the API version in the path."""
         return self.path.get("prefix", "v1beta").strip("/").rsplit("/", 1)[-1]
 
     async def read_bytes(self) -> bytes:
-        """Return the request's body, or refuse what cannot be read."""
+        """Return the request's body; raise an error for a body that cannot be read."""
         try:
             return await self.request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -104,7 +104,7 @@ class Call:
         return body
 
     def refuse_body(self, http: int, message: str) -> NoReturn:
-        """Refuse the body in the wording of the surface."""
+        """Raise the surface's error for an invalid body."""
         if self.surface == "google":
             bad = http == HTTPStatus.BAD_REQUEST
             raise errors.violations([("", message)]) if bad else errors.GoogleError(http, message)
@@ -118,7 +118,7 @@ class Call:
         )
 
     def faults(self, model: str, operation: Operation) -> Chosen:
-        """Select the faults of this call, and answer at once if one of them does."""
+        """Select the faults of this call; raise the response of a fault that has one."""
         headers = self.request.headers
         wire = Wire(
             delay_seconds=_wait(headers, DELAY_HEADER, self.config.delay.total_seconds()),
@@ -135,7 +135,7 @@ class Call:
         return chosen
 
     async def wait(self, wire: Wire) -> None:
-        """Wait as long as the first byte is to take."""
+        """Wait for the delay before the first byte."""
         if wire.stall:
             await asyncio.Event().wait()
         if wire.delay_seconds:

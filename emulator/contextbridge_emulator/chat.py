@@ -1,4 +1,4 @@
-"""Chat completions on the context paths, with and without a context."""
+"""Answer chat completions, with and without a context."""
 
 import secrets
 import time
@@ -30,7 +30,7 @@ from .state import Context, Turn
 from .streaming import ChatFraming, send_json, send_stream
 
 WINDOW_TOKENS = 131_072
-"""Longest prompt of the models that are not of the Gemini kind."""
+"""Longest prompt, in tokens, of models other than Gemini."""
 _UNSUPPORTED_ON_CONTEXTS = (
     "tools",
     "tool_choice",
@@ -44,7 +44,7 @@ _THINKING_WORDS = ("think", "reason", "-r1")
 
 @dataclass(frozen=True, slots=True)
 class _Prefix:
-    """What a context puts in front of the new messages."""
+    """The messages and tokens that a context contributes."""
 
     turns: Sequence[Turn] = ()
     cached_tokens: int = 0
@@ -68,7 +68,7 @@ async def complete(
     body: dict[str, Any],
     keep: Callable[[Completion], None] = lambda _: None,
 ) -> web.StreamResponse:
-    """Answer a chat; `keep` gets the completion just before its last byte goes out."""
+    """Answer a chat; call `keep` with the completion just before sending its last byte."""
     model = required_text(body, "model")
     plain, _ = split_model(model)
     chosen = call.faults(model, "answer")
@@ -102,7 +102,7 @@ async def send(
     wire: Wire,
     release: Callable[[], None],
 ) -> web.StreamResponse:
-    """Send a completion, whole or streamed, as the body asks."""
+    """Send a completion, whole or as a stream, as the body requests."""
     if not body.get("stream"):
         return await send_json(call, whole(completion, wire), wire, release)
     options = body.get("stream_options") or {}
@@ -114,7 +114,7 @@ def _releasing(context: Context | None, new: Sequence[Turn], said: Answer) -> Ca
     def release() -> None:
         if context is not None and context.mode == "session":
             context.history += [*new, Turn("assistant", said.text, text_counts(said.text))]
-            # The caller may send the next turn as soon as it has the last byte.
+            # The caller may send the next turn as soon as the last byte arrives.
             context.run = None
 
     return release
@@ -134,7 +134,7 @@ def _running(context: Context) -> Iterator[None]:
     try:
         yield
     finally:
-        # The next call may have begun between this one's last byte and its end.
+        # The next call may start between this call's last byte and its end.
         if context.run is run:
             context.run = None
 
@@ -181,7 +181,7 @@ def _find_context(call: Call, body: Mapping[str, Any], context_id: str, model: s
 
 
 def _truncate(context: Context, new_tokens: int) -> None:
-    """Drop the oldest turns of a session that outgrew its strategy."""
+    """Drop the oldest turns of a session that exceeds its truncation strategy."""
     strategy = context.truncation or {}
     if strategy.get("type") == "last_history_tokens":
         room = strategy["last_history_tokens"]

@@ -1,4 +1,4 @@
-"""Chat completions as responses: one whole, or a stream of chunks."""
+"""Render a chat completion as one response or as a stream of chunks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .streaming import Event
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One chat completion, ready to be sent whole or in pieces."""
+    """A chat completion, to be rendered whole or in chunks."""
 
     id: str
     created: int
@@ -22,7 +22,7 @@ class Completion:
     answers: Sequence[Answer]
     usage: dict[str, Any]
     top_logprobs: int | None
-    """How many likely tokens to name at each place; None leaves probabilities out."""
+    """Alternatives to list for each token; None omits log probabilities."""
 
 
 def whole(completion: Completion, wire: Wire) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _token(text: str, logprob: float) -> dict[str, Any]:
 
 
 def events(completion: Completion, wire: Wire, *, include_usage: bool) -> Iterator[Event]:
-    """Cut a completion into the chunks of a stream, in the order that clients rely on."""
+    """Split a completion into the chunks of a stream, in the order that clients expect."""
     send_usage = include_usage and not wire.no_usage and not wire.usage_on_finish
 
     def chunk(kind: Any, choices: list[dict[str, Any]]) -> Event:

@@ -1,4 +1,4 @@
-"""What prompts in Google's form hold: texts for the answer, tokens by modality."""
+"""Read prompts in Google's format: their text, and their tokens by modality."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ _AUDIO_BYTES_PER_SECOND = 16_000
 
 
 def read_contents(call: Call, contents: Sequence[Mapping[str, Any]]) -> list[Turn]:
-    """Return the turns of a conversation, or refuse a role or a part that is none."""
+    """Return the turns of a conversation; raise an error for an invalid role or part."""
     return [_read_content(call, content, at) for at, content in enumerate(contents)]
 
 
 def read_system(call: Call, content: Mapping[str, Any] | None) -> list[Turn]:
-    """Return the system instruction as a turn; its role does not matter."""
+    """Return the system instruction as a turn; its role is ignored."""
     if content is None:
         return []
     text, counts = _read_parts(call, content.get("parts", []))
@@ -47,14 +47,14 @@ def read_tools(tools: Sequence[Mapping[str, Any]], allowed: Sequence[str]) -> li
 
 
 def tool_counts(tools: Sequence[Mapping[str, Any]]) -> Counts:
-    """Count the tokens of the tools, by their JSON."""
+    """Count the tokens of the tools' JSON."""
     if not tools:
         return Counts()
     return Counts((("TEXT", count_tokens(msgspec.json.encode(tools).decode())),))
 
 
 def function_result(content: Mapping[str, Any]) -> str | None:
-    """Return what a function answered, if that is what a turn holds."""
+    """Return the function response in a turn, or None."""
     for part in content.get("parts", []):
         if "functionResponse" in part:
             response = part["functionResponse"].get("response", {})
@@ -131,7 +131,7 @@ def _read_file(call: Call, reference: Mapping[str, Any]) -> tuple[str, Counts]:
 
 
 def media_counts(mime_type: str, size_bytes: int) -> Counts:
-    """Count the tokens of media by kind and size, as nobody looks inside."""
+    """Estimate the tokens of media by kind and size; the media are not decoded."""
     kind = mime_type.partition("/")[0]
     if kind == "video":
         seconds = max(1, -(-size_bytes // _VIDEO_BYTES_PER_SECOND))

@@ -1,4 +1,4 @@
-"""POST /v1/context/create: both kinds of context."""
+"""Create contexts: POST /v1/context/create."""
 
 import secrets
 import string
@@ -25,7 +25,7 @@ _ID_ALPHABET = string.ascii_lowercase + string.digits
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """Make a context of the kind that the model's family has."""
+    """Create a context of the kind that the model's family supports."""
     body = await call.read_json()
     model = required_text(body, "model")
     plain, _ = split_model(model)

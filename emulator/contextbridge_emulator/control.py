@@ -1,4 +1,4 @@
-"""The emulator's own routes, for people and tests outside its process."""
+"""Serve the control API under `/_emulator/`, for tests and users outside the process."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from .state import GONE_DIALECTS, State
 
 
 class Control:
-    """Handlers under /_emulator/."""
+    """Handlers of the control API."""
 
     def __init__(self, state: State, observations: Observations) -> None:
         self._state = state
         self._observations = observations
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes; `/_emulator/` alone answers what there is."""
+        """Return the routes; `/_emulator/` lists them."""
         return [
             web.get("/_emulator/requests", self.requests),
             web.get("/_emulator/state", self.state),
@@ -28,7 +28,7 @@ class Control:
         ]
 
     async def requests(self, request: web.Request) -> web.Response:
-        """Return the requests seen, oldest first; `?key=` selects those of one API key."""
+        """Return the recorded requests, oldest first; `?key=` selects one API key's."""
         key = request.query.get("key")
         seen = [
             record.as_dict()
@@ -38,7 +38,7 @@ class Control:
         return _json({"requests": seen})
 
     async def state(self, _request: web.Request) -> web.Response:
-        """Return how much is remembered and how many requests are being served."""
+        """Return the number of stored entries and of open requests."""
         accounts = self._state.accounts.values()
         return _json(
             {
@@ -54,12 +54,12 @@ class Control:
         )
 
     async def faults(self, _request: web.Request) -> web.Response:
-        """Return the faults and headers there are."""
+        """Return the supported faults and headers."""
         described = {name: fault.summary for name, fault in FAULTS.items()}
         return _json({"faults": described, "headers": dict(HEADERS)})
 
     async def expire(self, request: web.Request) -> web.Response:
-        """End a context or cache now: `{"id"?, "key"?, "dialect"?}`; without id, all of them."""
+        """Expire a context or cache now: `{"id"?, "key"?, "dialect"?}`; without id, all."""
         body = await _read(request)
         dialect = body.get("dialect")
         if dialect is not None and dialect not in GONE_DIALECTS:
@@ -68,7 +68,7 @@ class Control:
         return _json({"expired": ended})
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """Forget everything that was made and seen."""
+        """Delete all state and all recorded requests."""
         self._state.clear()
         self._observations.clear()
         return _json({})

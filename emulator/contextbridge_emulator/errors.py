@@ -1,4 +1,4 @@
-"""Refusals in the two wordings of the gateway: Google's envelope and the OpenAI/Ark one."""
+"""Errors in the gateway's two formats: Google's envelope and the OpenAI/Ark envelope."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -36,12 +36,12 @@ JSON_UTF8 = "application/json; charset=UTF-8"
 
 
 class ApiError(Exception):
-    """A refusal; each surface renders it in its own envelope."""
+    """An error that each surface renders in its own envelope."""
 
     def __init__(
         self, http: int, message: str, *, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Keep what every envelope needs."""
+        """Store the fields that every envelope has."""
         super().__init__(message)
         self.http = http
         self.message = message
@@ -53,7 +53,7 @@ class ApiError(Exception):
 
 
 class GoogleError(ApiError):
-    """A refusal in Google's envelope."""
+    """An error in Google's envelope."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class GoogleError(ApiError):
         status: str | None = None,
         details: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Derive the status word from the HTTP status unless one is given."""
+        """Derive the status name from the HTTP status unless one is given."""
         super().__init__(http, message)
         self.status = status or _STATUSES.get(http, "UNKNOWN")
         self.details = list(details)
 
-    def body(self, request_id: str) -> dict[str, Any]:  # noqa: ARG002 - Google shows no id.
+    def body(self, request_id: str) -> dict[str, Any]:  # noqa: ARG002 - Google's errors have no request id.
         """Return Google's error envelope."""
         error: dict[str, Any] = {"code": self.http, "message": self.message, "status": self.status}
         if self.details:
@@ -77,7 +77,7 @@ class GoogleError(ApiError):
 
 
 class OpenAIError(ApiError):
-    """A refusal in the OpenAI-style envelope that the context paths use."""
+    """An error in the OpenAI-style envelope of the context paths."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class OpenAIError(ApiError):
         id_style: Literal["ark", "relay", "none"] = "ark",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep the envelope's members and how the request id is appended."""
+        """Store the envelope's members and the style of the request id."""
         super().__init__(http, message, headers=headers)
         self.kind = kind
         self.code = code
@@ -122,12 +122,12 @@ def ark(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> OpenAIError:
-    """Build a refusal as Ark words it: the type is the HTTP reason, the code is dotted."""
+    """Build an error of Ark's: its type is the HTTP reason, its code is dotted."""
     return OpenAIError(http, message, kind=_REASONS[http], code=code, param=param, headers=headers)
 
 
 def missing_parameter(name: str) -> OpenAIError:
-    """Refuse a request without a required member."""
+    """Build the error for a missing required member."""
     return ark(
         400,
         f"MissingParameter.{name}",
@@ -137,7 +137,7 @@ def missing_parameter(name: str) -> OpenAIError:
 
 
 def invalid_parameter(name: str, why: str = "") -> OpenAIError:
-    """Refuse a value that is out of range or of the wrong kind."""
+    """Build the error for a value that is out of range or of the wrong type."""
     return ark(
         400,
         f"InvalidParameter.{name}",
@@ -147,7 +147,7 @@ def invalid_parameter(name: str, why: str = "") -> OpenAIError:
 
 
 def unsupported_parameter(name: str) -> OpenAIError:
-    """Refuse a member that context chat does not take."""
+    """Build the error for a member that context chat does not support."""
     return ark(
         400,
         "InvalidParameter.UnsupportedParameter",
@@ -157,7 +157,7 @@ def unsupported_parameter(name: str) -> OpenAIError:
 
 
 def unknown_role(role: object) -> OpenAIError:
-    """Refuse a message whose role nobody knows."""
+    """Build the error for a message with an unknown role."""
     return ark(
         400,
         "InvalidArgumentError.UnknownRole",
@@ -167,7 +167,7 @@ def unknown_role(role: object) -> OpenAIError:
 
 
 def context_not_found(context_id: str) -> OpenAIError:
-    """Refuse a context that is unknown, expired, or someone else's."""
+    """Build the error for a context that is unknown, expired, or another account's."""
     return ark(
         404,
         "NotFound.context_id",
@@ -177,7 +177,7 @@ def context_not_found(context_id: str) -> OpenAIError:
 
 
 def context_busy(context_id: str) -> OpenAIError:
-    """Refuse a second call on a session context while one runs."""
+    """Build the error for a second concurrent call on a session context."""
     return ark(
         403,
         "OperationDenied.InvalidState",
@@ -187,7 +187,7 @@ def context_busy(context_id: str) -> OpenAIError:
 
 
 def model_not_open(model: str) -> OpenAIError:
-    """Refuse a model that nobody serves, on the context paths."""
+    """Build the context paths' error for an unknown model."""
     return ark(
         404,
         "InvalidEndpointOrModel.NotFound",
@@ -197,7 +197,7 @@ def model_not_open(model: str) -> OpenAIError:
 
 
 def relayed(error: GoogleError) -> OpenAIError:
-    """Reword an error of Google's as the gateway passes it on to OpenAI-style callers."""
+    """Convert an error of Google's to the form in which OpenAI-style callers receive it."""
     return OpenAIError(
         error.http,
         error.message,
@@ -209,12 +209,12 @@ def relayed(error: GoogleError) -> OpenAIError:
 
 
 def bad_request(field: str, description: str) -> GoogleError:
-    """Refuse a request with one field violation."""
+    """Build the error for one field violation."""
     return violations([(field, description)])
 
 
 def violations(found: Sequence[tuple[str, str]]) -> GoogleError:
-    """Refuse a request with a field violation for each defect found."""
+    """Build the error for several field violations."""
     return GoogleError(
         400,
         "\n".join(description for _, description in found),
@@ -233,7 +233,7 @@ def violations(found: Sequence[tuple[str, str]]) -> GoogleError:
 
 
 def model_not_found(model: str, version: str, method: str) -> GoogleError:
-    """Refuse a model that nobody serves, on Google's paths."""
+    """Build Google's error for an unknown model."""
     return GoogleError(
         404,
         f"models/{model} is not found for API version {version}, or is not supported for "
@@ -243,7 +243,7 @@ def model_not_found(model: str, version: str, method: str) -> GoogleError:
 
 
 def file_forbidden(name: str) -> GoogleError:
-    """Refuse a file that is missing or someone else's."""
+    """Build the error for a file that is missing or another account's."""
     return GoogleError(
         403,
         f"You do not have permission to access the File {name.removeprefix('files/')} "
@@ -252,7 +252,7 @@ def file_forbidden(name: str) -> GoogleError:
 
 
 def wrong_google_key() -> GoogleError:
-    """Refuse a wrong key; on Google's paths that is a 400."""
+    """Build Google's error for an invalid key, which is a 400."""
     text = "API key not valid. Please pass a valid API key."
     return GoogleError(
         400,
@@ -270,7 +270,7 @@ def wrong_google_key() -> GoogleError:
 
 
 def missing_google_key() -> GoogleError:
-    """Refuse a call without a key on Google's paths."""
+    """Build Google's error for a missing key."""
     return GoogleError(
         403,
         "Method doesn't allow unregistered callers (callers without established identity). "
@@ -279,19 +279,19 @@ def missing_google_key() -> GoogleError:
 
 
 def wrong_openai_key() -> OpenAIError:
-    """Refuse a wrong key on the context paths."""
+    """Build the context paths' error for an invalid key."""
     return OpenAIError(
         401, "Invalid token", kind="new_api_error", code="", param="", id_style="relay"
     )
 
 
 def missing_openai_key() -> OpenAIError:
-    """Refuse a call without a key on the context paths."""
+    """Build the context paths' error for a missing key."""
     return ark(401, "AuthenticationError", "The API key in the request is missing or invalid.")
 
 
 def google_quota(model: str, *, delay: str | None, per_day: bool) -> GoogleError:
-    """Refuse for rate or quota, with the details Google adds."""
+    """Build Google's error for an exceeded rate or quota, with its details."""
     period = "PerDay" if per_day else "PerMinute"
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
     details: list[dict[str, Any]] = [
@@ -327,7 +327,7 @@ def google_quota(model: str, *, delay: str | None, per_day: bool) -> GoogleError
 
 
 def render(error: ApiError, request_id: str, *, in_array: bool = False) -> web.Response:
-    """Turn a refusal into an HTTP answer; errors of the array form are arrays too."""
+    """Render an error as an HTTP response; on the array form, the error is in an array."""
     body = error.body(request_id)
     return web.Response(
         status=error.http,

@@ -1,8 +1,8 @@
-"""Everything that can go wrong on purpose: one table, name to behaviour.
+"""The faults that a request can ask for: one table from name to behaviour.
 
-A fault is chosen by the model's name (`gemini-2.5-flash+slow`, or just `slow`) or by the
-header `x-emulator-fault: slow, no-usage`. `NAME@create` and `NAME@answer` limit it to making
-contexts and caches, or to answers. `+delay=0.5` and `+pace=0.01` set waits in seconds.
+The model's name (`gemini-2.5-flash+slow`, or `slow` alone) or the header
+`x-emulator-fault: slow, no-usage` selects faults. `NAME@create` limits a fault to the creation of
+contexts and caches, `NAME@answer` to answers. `+delay=0.5` and `+pace=0.01` set delays in seconds.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,7 @@ _MULTIBYTE = "Ça va? 灯台🌊"
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What happens to an answer between the model and the caller."""
+    """Changes to how an answer is sent."""
 
     delay_seconds: float = 0.0
     pace_seconds: float = 0.0
@@ -59,7 +59,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to misbehave."""
+    """One fault."""
 
     summary: str
     refusal: Refusal | None = None
@@ -134,11 +134,11 @@ _SERVER_ERROR = _both(
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
-        "echo": Fault("nothing wrong"),
+        "echo": Fault("no fault"),
         "slow": Fault("waits 2 s before the first byte", wire={"delay_seconds": 2.0}),
         "stall": Fault("never sends the first byte", wire={"stall": True}),
         "stall-midstream": Fault("goes silent after 3 deltas", wire={"breaks": "stall"}),
-        "rate-limited": Fault("429 that asks to wait one second", refusal=_RATE_LIMITED),
+        "rate-limited": Fault("429 with a retry delay of one second", refusal=_RATE_LIMITED),
         "rate-limited-once": Fault(
             "429 for the first request of its kind, then fine", refusal=_RATE_LIMITED, once=True
         ),
@@ -159,7 +159,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             ),
         ),
         "quota-exhausted": Fault(
-            "402 on the context paths, 429 per day on Google's; waiting does not help",
+            "402 on the context paths, 429 per day on Google's; retries fail too",
             refusal=_both(
                 lambda model: errors.google_quota(model, delay=None, per_day=True),
                 lambda _model: errors.OpenAIError(
@@ -232,12 +232,12 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         ),
         "error-midstream": Fault("an error object after 3 deltas", wire={"breaks": "error"}),
         "malformed-midstream": Fault("broken JSON after 3 deltas", wire={"breaks": "malformed"}),
-        "no-usage": Fault("leaves the usage out", wire={"no_usage": True}),
+        "no-usage": Fault("omits the usage", wire={"no_usage": True}),
         "usage-on-finish": Fault(
-            "usage rides on the chunk with the finish reason", wire={"usage_on_finish": True}
+            "sends the usage in the chunk with the finish reason", wire={"usage_on_finish": True}
         ),
         "no-done": Fault("ends a context stream without [DONE]", wire={"no_done": True}),
-        "gzip": Fault("compresses although nobody asked", wire={"gzip": True}),
+        "gzip": Fault("compresses without Accept-Encoding", wire={"gzip": True}),
         "huge-event": Fault(
             "one event of 300 kB",
             reshape=lambda whole: answers.with_text(whole, "x" * _HUGE_CHARACTERS),
@@ -260,7 +260,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "max-tokens": Fault(
             "ends for length after 3 words", reshape=lambda whole: answers.cut_short(whole, 3)
         ),
-        "ignore-alt": Fault("a JSON array although alt=sse was asked", wire={"ignore_alt": True}),
+        "ignore-alt": Fault("a JSON array in spite of alt=sse", wire={"ignore_alt": True}),
     }
 )
 
@@ -273,11 +273,11 @@ class Chosen:
     wire: Wire = Wire()
 
     def refusals(self) -> Iterable[tuple[str, Fault]]:
-        """Return the faults that answer in the model's place."""
+        """Return the faults that replace the answer."""
         return ((name, FAULTS[name]) for name in self.names if FAULTS[name].refusal)
 
     def reshape(self, whole: Answer) -> Answer:
-        """Change an answer as the faults demand."""
+        """Apply the faults to an answer."""
         for name in self.names:
             change = FAULTS[name].reshape
             whole = change(whole) if change else whole
@@ -285,14 +285,14 @@ class Chosen:
 
     @property
     def blocks_prompt(self) -> bool:
-        """Tell whether the prompt is refused for its content."""
+        """Return whether the prompt is blocked for its content."""
         return any(FAULTS[name].blocks_prompt for name in self.names)
 
 
 def split_model(model: str) -> tuple[str, tuple[str, ...]]:
-    """Cut a model name into the plain name and what it asks the emulator for.
+    """Split a model name into the plain name and the options for the emulator.
 
-    A name that only asks is a model of its own, called by the first thing it asks for.
+    A name that consists of options only is also the name of a model: its first option.
     """
     plain: list[str] = []
     asked: list[str] = []
@@ -302,12 +302,12 @@ def split_model(model: str) -> tuple[str, tuple[str, ...]]:
 
 
 def is_known(word: str) -> bool:
-    """Tell whether a word names a fault or sets a wait."""
+    """Return whether a word is a fault or sets a delay."""
     return word.partition("@")[0] in FAULTS or _wait(word) is not None
 
 
 def choose(words: Iterable[str], operation: Operation, wire: Wire) -> Chosen:
-    """Select the faults that apply to an operation, on top of the given waits."""
+    """Return the faults that apply to an operation, added to the given delays."""
     names: list[str] = []
     for word in words:
         name, _, scope = word.partition("@")
@@ -321,7 +321,7 @@ def choose(words: Iterable[str], operation: Operation, wire: Wire) -> Chosen:
 
 
 def seconds(text: str) -> float | None:
-    """Read a wait in seconds."""
+    """Parse a delay in seconds."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files: resumable uploads, and what became of them."""
+"""Upload, get, list and delete files."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ _STATUS = "X-Goog-Upload-Status"
 
 
 async def start(call: Call) -> web.StreamResponse:
-    """Answer the start of a resumable upload with the address for its bytes."""
+    """Start a resumable upload; answer with its URL."""
     call.faults("", "manage")
     headers = call.request.headers
     if headers.get("X-Goog-Upload-Protocol", "").lower() != "resumable":
@@ -51,11 +51,11 @@ async def start(call: Call) -> web.StreamResponse:
 
 
 async def proceed(call: Call) -> web.StreamResponse:
-    """Take bytes of an upload; its id is all the authority that is needed."""
+    """Receive bytes of an upload; the upload id alone authorizes it."""
     try:
         return await _proceed(call)
     except errors.GoogleError as error:
-        # A client that finds no status on an answer sleeps and sends its bytes again.
+        # A client that finds no status in a response sleeps and sends its bytes again.
         error.headers.setdefault(_STATUS, "active")
         raise
 
@@ -123,7 +123,7 @@ async def delete(call: Call) -> web.StreamResponse:
 
 
 def describe(file: StoredFile, now_ns: int) -> dict[str, Any]:
-    """Return a file as the service shows it."""
+    """Return the metadata of a file."""
     active = now_ns >= file.active_ns
     body: dict[str, Any] = {"name": file.name}
     if file.display_name is not None:
@@ -134,7 +134,7 @@ def describe(file: StoredFile, now_ns: int) -> dict[str, Any]:
         "createTime": format_timestamp(file.created_ns),
         "updateTime": format_timestamp(file.created_ns),
         "expirationTime": format_timestamp(file.expires_ns),
-        # Base64 of the digest's hexadecimal text: odd, but what the service sends.
+        # Base64 of the digest's hexadecimal text: as the service sends it.
         "sha256Hash": base64.b64encode(file.sha256_hex.encode()).decode(),
         "uri": file.uri,
         "state": "ACTIVE" if active else "PROCESSING",

@@ -1,4 +1,4 @@
-"""The Gemini native surface: generateContent, streamGenerateContent, countTokens."""
+"""Answer Gemini-native generation: generateContent, streamGenerateContent, countTokens."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -42,12 +42,12 @@ async def stream_generate(call: Call) -> web.StreamResponse:
 
 
 def wants_array(request: web.Request) -> bool:
-    """Tell whether a streamed answer is to be an array; then refusals are arrays too."""
+    """Return whether a stream is sent as an array; its errors are arrays too."""
     return request.query.get("alt", "").partition(";")[0] != "sse"
 
 
 async def count(call: Call) -> web.StreamResponse:
-    """Answer :countTokens, which takes contents or a whole request."""
+    """Answer :countTokens for contents or for a whole request."""
     model = call.path["model"]
     body = normalise("CountTokensRequest", await call.read_json())
     chosen = call.faults(model, "count")
@@ -230,7 +230,7 @@ def _tools(
 
 
 def _think_first(prompt: Prompt, limits: Limits) -> Answer:
-    """Count thoughts against the caller's limit, as the service does."""
+    """Subtract the thoughts from the caller's limit, as the service does."""
     said = answer(prompt, limits)
     if limits.max_tokens is None or not said.thoughts:
         return said

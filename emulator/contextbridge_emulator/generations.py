@@ -1,4 +1,4 @@
-"""Gemini generations as responses: one whole, or a stream of pieces."""
+"""Render a Gemini generation as one response or as a stream of responses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _HARM = {
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One generation, ready to be sent whole or in pieces."""
+    """A generation, to be rendered whole or in parts."""
 
     answer: Answer
     candidates: int
@@ -103,7 +103,7 @@ def _logprobs(said: Answer) -> dict[str, Any]:
 
 
 def events(generation: Generation) -> Iterator[Event]:
-    """Cut a generation into responses; the finish reason rides on a candidate's last."""
+    """Split a generation into responses; a candidate's last has the finish reason."""
     if generation.blocked:
         yield Event("finish", whole(generation))
         return
@@ -117,7 +117,7 @@ def events(generation: Generation) -> Iterator[Event]:
 
 
 def _last_events(generation: Generation, held: dict[str, Any] | None) -> Iterator[Event]:
-    """Finish every candidate; the very last response has the whole usage."""
+    """Finish every candidate; the last response has the complete usage."""
     if generation.candidates > 1 and held is not None:
         yield Event("delta", _chunk(generation, held))
         held = None
@@ -154,7 +154,7 @@ def _with_tail(generation: Generation, body: dict[str, Any], *, final: bool) -> 
 
 
 def _usage(generation: Generation, *, final: bool) -> dict[str, Any]:
-    """Add up the tokens; counts that are zero are left out."""
+    """Sum the tokens; omit counts of zero."""
     prompt, cached = generation.prompt, generation.cached
     said = generation.answer.tokens * generation.candidates if final else 0
     thought = generation.answer.thought_tokens if final else 0

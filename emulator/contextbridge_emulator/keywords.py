@@ -1,7 +1,7 @@
-"""Chat completions behind a response cache, as Keywords AI has it (wire reference, section F).
+"""Answer chat completions through a response cache, as Keywords AI does.
 
-The whole conversation is the key; the model and the customer join it on demand. A hit repeats the
-first answer unchanged, and nothing in it says that it is one.
+The conversation is the key, with the model and the customer on request. A hit repeats the first
+answer unchanged, without a mark.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ DEFAULT_TTL_SECONDS = 30 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """An answer that is kept, and until when."""
+    """A cached answer with its expiry."""
 
     completion: Completion
     expires_ns: int

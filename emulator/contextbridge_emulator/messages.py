@@ -1,4 +1,4 @@
-"""Reading OpenAI-style requests: pure checks, refusals in Ark's wording."""
+"""Validate OpenAI-style requests, with Ark's errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,12 +34,12 @@ _MEDIA: Mapping[str, tuple[str, int]] = {
 
 
 def is_gemini(model: str) -> bool:
-    """Tell whether a model is of the Gemini kind."""
+    """Return whether a model is a Gemini model."""
     return model.removeprefix("models/").startswith("gemini-")
 
 
 def required_text(body: Mapping[str, Any], name: str) -> str:
-    """Return a member that must be a text that says something."""
+    """Return a member that must be a nonempty string."""
     value = body.get(name)
     if value is None or value == "":
         raise errors.missing_parameter(name)
@@ -61,7 +61,7 @@ def read_turns(body: Mapping[str, Any]) -> list[Turn]:
 
 
 def read_new_turns(body: Mapping[str, Any]) -> list[Turn]:
-    """Return the messages of a chat, which must leave the answer to the model."""
+    """Return the messages of a chat; the last must not be the model's."""
     turns = read_turns(body)
     if turns[-1].role == "assistant":
         raise errors.invalid_parameter(
@@ -118,12 +118,12 @@ def text_counts(text: str) -> Counts:
 
 
 def total(turns: Sequence[Turn]) -> int:
-    """Return the tokens of some messages."""
+    """Return the total tokens of messages."""
     return sum(turn.counts.total for turn in turns)
 
 
 def check_sampling(body: Mapping[str, Any]) -> None:
-    """Refuse options that are out of range or of the wrong kind."""
+    """Raise an error for options that are out of range or of the wrong type."""
     for name, (low, high) in _RANGES.items():
         value = body.get(name)
         if value is not None and not (_is_number(value) and low <= value <= high):
@@ -141,7 +141,7 @@ def check_sampling(body: Mapping[str, Any]) -> None:
 
 
 def read_limits(body: Mapping[str, Any]) -> Limits:
-    """Return where the answer must end."""
+    """Return the limits on the answer."""
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
     valid = stop is None or isinstance(stop, str | list)
@@ -149,12 +149,12 @@ def read_limits(body: Mapping[str, Any]) -> Limits:
         raise errors.invalid_parameter(name="stop", why="must be a string or up to 4 strings")
     room = body.get("max_completion_tokens")
     room = body.get("max_tokens") if room is None else room
-    # Zero is allowed by the documents and means no limit of the caller's.
+    # The documentation allows zero, which means no limit by the caller.
     return Limits(max_tokens=int(room) if room else None, stops=stops)
 
 
 def read_tools(body: Mapping[str, Any]) -> list[Tool]:
-    """Return the functions offered to the model, the one that is forced first and alone."""
+    """Return the functions offered to the model; only the forced one, if one is."""
     offered = body.get("tools")
     if offered is None:
         return []
@@ -180,7 +180,7 @@ def _read_tool(tool: Any) -> Tool:
 
 
 def must_call(body: Mapping[str, Any]) -> bool:
-    """Tell whether the caller forces a tool."""
+    """Return whether the caller forces a tool call."""
     choice = body.get("tool_choice")
     return choice == "required" or isinstance(choice, dict)
 

@@ -1,4 +1,4 @@
-"""The list of models, in the shape that the caller's kind of key asks for."""
+"""Get and list models, in Google's or OpenAI's format."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _CREATED = 1_735_689_600
 
 
 async def collection(call: Call) -> web.StreamResponse:
-    """Answer GET models; on one path both shapes exist, and the kind of key decides."""
+    """Answer GET models; where a path has both formats, the kind of key decides."""
     call.surface = "google" if is_google(call.request, call.path) else "openai"
     chosen = call.faults("", "manage")
     await call.wait(chosen.wire)
@@ -41,7 +41,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 def is_google(request: web.Request, path: Any) -> bool:
-    """Tell whether a request for the models comes from a client of Google's kind."""
+    """Return whether a request for the models is in Google's style."""
     return path["prefix"] != "/v1" or has_google_key(request)
 
 

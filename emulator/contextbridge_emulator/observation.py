@@ -1,4 +1,4 @@
-"""What the emulator saw, for tests and for people who look."""
+"""Record requests, for tests and for the control API."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ Outcome = Literal["open", "answered", "closed-by-client"]
 
 @dataclass(slots=True)
 class Record:
-    """One request as it arrived, and how it ended."""
+    """A recorded request and its outcome."""
 
     method: str
     path: str
@@ -27,12 +27,12 @@ class Record:
     forgotten: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as plain data."""
+        """Return the record as a dictionary."""
         return {name: value for name, value in asdict(self).items() if name != "forgotten"}
 
 
 class Observations:
-    """A bounded list of requests, and who is being served right now."""
+    """A bounded list of recorded requests, and the number of open ones."""
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
         self.records: deque[Record] = deque()
@@ -44,7 +44,7 @@ class Observations:
 
     @contextmanager
     def serving(self, record: Record) -> Iterator[None]:
-        """Count a request as open and note how it ended."""
+        """Count a request as open within the block; record its outcome."""
         self.records.append(record)
         self.open_requests += 1
         self._trim()
@@ -60,13 +60,13 @@ class Observations:
             self._notify()
 
     def close(self, record: Record, outcome: Outcome) -> None:
-        """Note how a request ended; the first word stands."""
+        """Record the outcome of a request, unless it has one."""
         if record.outcome == "open":
             record.outcome = outcome
             self._notify()
 
     def keep_body(self, record: Record, body: Any, size: int) -> None:
-        """Remember a request's JSON while there is room for it."""
+        """Record a request's JSON, within the limit on recorded bodies."""
         record.body_bytes = size
         if size <= self._max_bytes and not record.forgotten:
             record.json = body
@@ -75,14 +75,14 @@ class Observations:
             self._notify()
 
     def clear(self) -> None:
-        """Forget the requests that were seen."""
+        """Delete the recorded requests."""
         for record in self.records:
             record.forgotten = True
         self.records.clear()
         self._bytes = 0
 
     async def wait_until(self, true: Callable[[], bool], timeout_seconds: float) -> None:
-        """Wait until something holds; raise TimeoutError when it does not in time."""
+        """Wait until a condition holds; raise TimeoutError after a timeout."""
         async with asyncio.timeout(timeout_seconds):
             changed = asyncio.Event()
             self._changed.add(changed)

@@ -1,4 +1,4 @@
-"""Reading JSON as Google's front end does: both spellings, checked names, its own wording."""
+"""Parse JSON as Google's front end does: both spellings, known fields only, its errors."""
 
 import base64
 import binascii
@@ -23,11 +23,11 @@ _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 _BITS = {"int32": 31, "int64": 63}
 _MAX_DEPTH = 100
 LATEST_NS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * SECOND + SECOND - 1
-"""Latest time that a timestamp can hold."""
+"""Latest time that a timestamp can represent."""
 
 
 def snake(name: str) -> str:
-    """Spell a camelCase name in snake_case."""
+    """Convert a camelCase name to snake_case."""
     return _CAPITAL.sub(lambda capital: "_" + capital.group().lower(), name)
 
 
@@ -40,7 +40,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 def normalise(message: str, value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Check a message and spell it in camelCase; refuse it with every defect found."""
+    """Return a message with camelCase names; raise one error with all violations."""
     reader = _Reader()
     clean = reader.message(message, value, path)
     if reader.defects:
@@ -49,14 +49,14 @@ def normalise(message: str, value: Mapping[str, Any], path: str = "") -> dict[st
 
 
 def parse_duration(text: str) -> int:
-    """Return the nanoseconds of a checked duration."""
+    """Return the nanoseconds of a valid duration."""
     whole, _, fraction = text.removesuffix("s").partition(".")
     nanos = abs(int(whole)) * SECOND + int(fraction.ljust(9, "0") or 0)
     return -nanos if whole.startswith("-") else nanos
 
 
 def parse_timestamp(text: str) -> int:
-    """Return the nanoseconds since 1970 of a checked timestamp."""
+    """Return the nanoseconds since 1970 of a valid timestamp."""
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         raise ValueError(text)
@@ -68,7 +68,7 @@ def parse_timestamp(text: str) -> int:
 
 
 def format_timestamp(nanos: int) -> str:
-    """Print a time as proto3 JSON does: in UTC, with 0, 3, 6 or 9 fraction digits."""
+    """Format a time as proto3 JSON does: in UTC, with 0, 3, 6 or 9 fraction digits."""
     seconds, fraction = divmod(nanos, SECOND)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{fraction:09d}"
@@ -84,7 +84,7 @@ def decode_bytes(text: str) -> bytes:
 
 
 class _Reader:
-    """Walks a message and collects what is wrong with it."""
+    """Walks a message and collects its violations."""
 
     def __init__(self) -> None:
         self.defects: list[tuple[str, str]] = []
@@ -112,7 +112,7 @@ class _Reader:
 
     def field(self, kind: str, value: Any, path: str) -> Any:
         if kind.endswith("[]"):
-            # One value where a list belongs is taken as a list of one.
+            # A single value in place of a list counts as a list of one.
             values = value if isinstance(value, list) else [value]
             inner = kind.removesuffix("[]")
             return [self.field(inner, each, f"{path}[{at}]") for at, each in enumerate(values)]

@@ -1,4 +1,4 @@
-"""Deterministic values that satisfy a JSON schema, for tool arguments and JSON answers."""
+"""Generate deterministic values that satisfy a JSON schema."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ _SCALARS: dict[str, Any] = {"integer": 7, "number": 1.5, "boolean": True, "null"
 
 
 def sample(schema: Any, text: str, depth: int = 0) -> Any:
-    """Return the same value every time for the same schema and text."""
+    """Return a value that satisfies a schema; the same for the same schema and text."""
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return text
     if isinstance(schema.get("enum"), list) and schema["enum"]:

@@ -1,4 +1,4 @@
-"""The messages of Google's API, as tables: field name to kind.
+"""The messages of Google's API, as tables from field name to kind.
 
 A kind is a scalar, the name of another message, `enum:NAME`, `map:KIND`, or one of these with
 `[]` behind it. `value` is any JSON. Newer clients send fields that no public proto has; those

@@ -1,4 +1,4 @@
-"""Running an emulator inside a program, on a real socket."""
+"""Run an emulator inside a program, on a socket."""
 
 import ipaddress
 from collections import deque
@@ -17,7 +17,7 @@ _SHUTDOWN_SECONDS = 0.2
 
 
 class Emulator:
-    """A running emulator: where it is, what it saw, and what it should forget."""
+    """A running emulator: its URL, its recorded requests, and its state."""
 
     def __init__(self, url: str, state: State, observations: Observations) -> None:
         self.url = url
@@ -27,23 +27,23 @@ class Emulator:
 
     @property
     def requests(self) -> deque[Record]:
-        """Requests seen, oldest first; the oldest are forgotten."""
+        """Recorded requests, oldest first; the oldest are dropped at the limit."""
         return self._observations.records
 
     @property
     def open_requests(self) -> int:
-        """How many requests are being served right now."""
+        """Number of requests being served."""
         return self._observations.open_requests
 
     async def wait_for_open(self, count: int, timeout_seconds: float = 5.0) -> None:
-        """Wait until so many requests, or none for 0, are served; raise TimeoutError otherwise."""
+        """Wait until at least `count` requests are open, or none for 0; raise TimeoutError."""
         await self.wait_until(
             lambda: self.open_requests >= count if count else not self.open_requests,
             timeout_seconds,
         )
 
     async def wait_until(self, true: Callable[[], bool], timeout_seconds: float = 5.0) -> None:
-        """Wait until something about the requests holds; raise TimeoutError otherwise."""
+        """Wait until a condition on the requests holds; raise TimeoutError after a timeout."""
         await self._observations.wait_until(true, timeout_seconds)
 
     def expire(
@@ -53,16 +53,16 @@ class Emulator:
         key: str | None = None,
         dialect: GoneDialect | None = None,
     ) -> int:
-        """End one context or cache now, or all; return how many ended."""
+        """Expire one context or cache now, or all; return the number of expired entries."""
         return self._state.expire(entry_id, key, dialect)
 
     def reset(self) -> None:
-        """Forget everything that was made and seen."""
+        """Delete all state and all recorded requests."""
         self._state.clear()
         self._observations.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return how many contexts, caches and files there are."""
+        """Return the number of contexts, caches and files."""
         accounts = self._state.accounts.values()
         return {
             "contexts": sum(len(account.contexts) for account in accounts),
@@ -79,7 +79,7 @@ async def serve(
     config: Config | None = None,
     insecure: bool = False,
 ) -> AsyncIterator[Emulator]:
-    """Serve until the block ends; port 0 picks a free one."""
+    """Serve until the block ends; port 0 selects a free port."""
     if not insecure and not is_loopback(host):
         message = f"{host} is no loopback address; serving others needs --insecure"
         raise ValueError(message)
@@ -103,7 +103,7 @@ async def serve(
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether an address is a loopback address."""
     if host == "localhost":
         return True
     try:

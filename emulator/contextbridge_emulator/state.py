@@ -1,4 +1,4 @@
-"""What the emulator remembers, separately for each API key, and never without a bound."""
+"""Hold the emulator's state in memory, per API key and bounded."""
 
 import time
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 SECOND = 1_000_000_000
 _EXPIRED_FOR = 60 * SECOND
-"""How long Vertex says `expired` before it says `not found`."""
+"""Time for which Vertex answers `expired` before it answers `not found`."""
 
 Dialect = Literal["gemini-api", "vertex"]
 GoneDialect = Literal["gemini-api", "vertex-expired", "vertex-reaped", "ark"]
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Tokens by modality."""
+    """Token counts by modality."""
 
     by_modality: tuple[tuple[str, int], ...] = ()
 
     @property
     def total(self) -> int:
-        """Return the tokens of all modalities."""
+        """Return the sum over all modalities."""
         return sum(count for _, count in self.by_modality)
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -35,7 +35,7 @@ class Counts:
         return Counts(tuple((name, totals[name]) for name in sorted(totals, key=_MODALITY.index)))
 
     def details(self) -> list[dict[str, Any]]:
-        """Return the counts as Google lists them, zero counts left out."""
+        """Return the counts in Google's format, without counts of zero."""
         return [
             {"modality": name, "tokenCount": count} for name, count in self.by_modality if count
         ]
@@ -46,7 +46,7 @@ _MODALITY = ("TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message, reduced to what answers and counts need."""
+    """The parts of a message that answers and token counts need."""
 
     role: str
     text: str
@@ -55,7 +55,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Cache:
-    """A cached prefix of the Gemini kind; its life has a fixed end."""
+    """A Gemini cached content; it has a fixed expiry."""
 
     name: str
     model: str
@@ -71,7 +71,7 @@ class Cache:
 
 @dataclass(slots=True)
 class Context:
-    """A context of the Ark kind; each use starts its life anew."""
+    """An Ark context; each use restarts its TTL."""
 
     id: str
     model: str
@@ -82,12 +82,12 @@ class Context:
     truncation: dict[str, Any] | None
     history: list[Turn] = field(default_factory=list)
     run: object | None = None
-    """The call that is running, on a session: none other may begin."""
+    """The running call on a session, which takes one call at a time."""
 
 
 @dataclass(slots=True)
 class StoredFile:
-    """An uploaded file; its bytes are kept only when they are text."""
+    """An uploaded file; its bytes are stored only if they are text."""
 
     name: str
     mime_type: str
@@ -103,7 +103,7 @@ class StoredFile:
 
 @dataclass(slots=True)
 class Upload:
-    """A resumable upload that has not ended."""
+    """An unfinished resumable upload."""
 
     account: "Account"
     name: str | None
@@ -120,20 +120,20 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """An id that lapsed: when, and how it answers from now on if that was chosen."""
+    """An expired id: when it expired, and the dialect of its error if one is set."""
 
     at_ns: int
     dialect: GoneDialect | None = None
 
     def vertex_says_expired(self, now_ns: int) -> bool:
-        """Tell whether Vertex still remembers that there was something."""
+        """Return whether Vertex still answers `expired` for the id."""
         if self.dialect is not None:
             return self.dialect == "vertex-expired"
         return now_ns - self.at_ns < _EXPIRED_FOR
 
 
-class Shelf(OrderedDict[str, T], Generic[T]):
-    """A dictionary that drops its oldest entry rather than grow past a bound."""
+class BoundedDict(OrderedDict[str, T], Generic[T]):
+    """A dictionary of bounded size, which drops its oldest entry."""
 
     def __init__(self, max_entries: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Shelf(OrderedDict[str, T], Generic[T]):
 
 
 class Account:
-    """Everything that belongs to one API key."""
+    """The state of one API key."""
 
     def __init__(self, key: str, max_entries: int) -> None:
         self.key = key
@@ -154,73 +154,73 @@ class Account:
         self.contexts: dict[str, Context] = {}
         self.caches: dict[str, Cache] = {}
         self.files: dict[str, StoredFile] = {}
-        self.gone: Shelf[Gone] = Shelf(max_entries)
-        self.seen: Shelf[bool] = Shelf(max_entries)
-        self.responses: Shelf[Any] = Shelf(max_entries)
+        self.gone: BoundedDict[Gone] = BoundedDict(max_entries)
+        self.seen: BoundedDict[bool] = BoundedDict(max_entries)
+        self.responses: BoundedDict[Any] = BoundedDict(max_entries)
 
     def purge(self, now_ns: int) -> None:
-        """Drop everything whose time is over."""
-        for shelf in (self.contexts, self.caches, self.files):
-            lapsed = [key for key, entry in shelf.items() if entry.expires_ns <= now_ns]
+        """Delete all expired entries."""
+        for entries in (self.contexts, self.caches, self.files):
+            lapsed = [key for key, entry in entries.items() if entry.expires_ns <= now_ns]
             for key in lapsed:
-                self.gone[key] = Gone(shelf.pop(key).expires_ns)
+                self.gone[key] = Gone(entries.pop(key).expires_ns)
 
     def context(self, context_id: str, now_ns: int) -> Context | None:
-        """Return a living context."""
+        """Return an unexpired context, or None."""
         self.purge_one(self.contexts, context_id, now_ns)
         return self.contexts.get(context_id)
 
     def cache(self, name: str, now_ns: int) -> Cache | None:
-        """Return a living cache."""
+        """Return an unexpired cache, or None."""
         self.purge_one(self.caches, name, now_ns)
         return self.caches.get(name)
 
     def file(self, name: str, now_ns: int) -> StoredFile | None:
-        """Return a living file."""
+        """Return an unexpired file, or None."""
         self.purge_one(self.files, name, now_ns)
         return self.files.get(name)
 
-    def purge_one(self, shelf: dict[str, Any], key: str, now_ns: int) -> None:
-        """Drop one entry if its time is over."""
-        entry = shelf.get(key)
+    def purge_one(self, entries: dict[str, Any], key: str, now_ns: int) -> None:
+        """Delete one entry if it is expired."""
+        entry = entries.get(key)
         if entry is not None and entry.expires_ns <= now_ns:
-            del shelf[key]
+            del entries[key]
             self.gone[key] = Gone(entry.expires_ns)
 
-    def has_room(self, shelf: dict[str, Any], now_ns: int) -> bool:
-        """Tell whether one more entry fits, after dropping what is over."""
-        if len(shelf) >= self.max_entries:
+    def has_room(self, entries: dict[str, Any], now_ns: int) -> bool:
+        """Return whether one more entry fits, after deleting expired ones."""
+        if len(entries) >= self.max_entries:
             self.purge(now_ns)
-        return len(shelf) < self.max_entries
+        return len(entries) < self.max_entries
 
     def expire(self, entry_id: str | None, now_ns: int, dialect: GoneDialect | None) -> int:
-        """End one context or cache now, or all; return how many ended."""
+        """Expire one context or cache now, or all; return the number of expired entries."""
         ended = 0
-        for shelf in (self.contexts, self.caches):
-            for key in [key for key in shelf if entry_id in (None, key)]:
-                del shelf[key]
+        for entries in (self.contexts, self.caches):
+            for key in [key for key in entries if entry_id in (None, key)]:
+                del entries[key]
                 self.gone[key] = Gone(now_ns, dialect)
                 ended += 1
         return ended
 
     def first_time(self, what: str) -> bool:
-        """Tell whether something is seen for the first time, and remember it."""
+        """Return whether a name is new, and record it."""
         first = what not in self.seen
         self.seen[what] = True
         return first
 
 
 class State:
-    """All accounts and unfinished uploads."""
+    """The state of an emulator: accounts and unfinished uploads."""
 
     def __init__(self, max_accounts: int, max_entries: int) -> None:
         self.accounts: OrderedDict[str, Account] = OrderedDict()
-        self.uploads: Shelf[Upload] = Shelf(max_entries)
+        self.uploads: BoundedDict[Upload] = BoundedDict(max_entries)
         self._max_accounts = max_accounts
         self._max_entries = max_entries
 
     def account(self, key: str) -> Account:
-        """Return the account of a key, making it on first use."""
+        """Return the account of a key; create it on first use."""
         account = self.accounts.get(key)
         if account is None:
             account = self.accounts[key] = Account(key, self._max_entries)
@@ -230,7 +230,7 @@ class State:
         return account
 
     def stored_bytes(self) -> int:
-        """Return how much text of files is kept."""
+        """Return the size of the stored text of files."""
         files = sum(
             len(file.text or "")
             for account in self.accounts.values()
@@ -239,12 +239,12 @@ class State:
         return files + sum(len(upload.kept) for upload in self.uploads.values())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all state."""
         self.accounts.clear()
         self.uploads.clear()
 
     def expire(self, entry_id: str | None, key: str | None, dialect: GoneDialect | None) -> int:
-        """End one context or cache now, or all; return how many ended."""
+        """Expire one context or cache now, or all; return the number of expired entries."""
         now_ns = time.time_ns()
         return sum(
             account.expire(entry_id, now_ns, dialect)

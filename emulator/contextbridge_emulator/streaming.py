@@ -1,4 +1,4 @@
-"""Sending answers: event streams, JSON arrays and plain JSON, well or badly on purpose."""
+"""Send responses: event streams, JSON arrays and JSON objects, with faults on request."""
 
 import asyncio
 import zlib
@@ -17,21 +17,21 @@ _BOM = b"\xef\xbb\xbf"
 _PING = b": PING"
 _ERROR_TEXT = "The model is overloaded. Please try again later."
 _WRITES_PER_TURN = 16
-"""Writes between two turns of the event loop: a lost client is only noticed in a turn."""
+"""Writes between two iterations of the event loop, which detects a lost client."""
 _SPLIT_PAUSE_SECONDS = 0.002
 _GZIP = 31
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One unit of a stream before it is put into bytes."""
+    """An event of a stream, before it is encoded."""
 
     kind: Literal["open", "delta", "finish", "usage"]
     body: dict[str, Any]
 
 
 class Framing(Protocol):
-    """How a surface puts events into bytes."""
+    """Encodes the events of a surface."""
 
     content_type: str
     newline: bytes
@@ -39,17 +39,17 @@ class Framing(Protocol):
     comments: bool
 
     def encode(self, body: Any) -> bytes:
-        """Put an event into bytes."""
+        """Encode an event."""
 
     def failure(self) -> bytes:
-        """Put a failure in mid-stream into bytes."""
+        """Encode an error in mid-stream."""
 
     def broken(self) -> bytes:
-        """Return an event that does not parse."""
+        """Return a malformed event."""
 
 
 class ChatFraming:
-    """Server-sent events as OpenAI-style clients expect them."""
+    """Encodes server-sent events in OpenAI's style."""
 
     content_type = "text/event-stream"
     newline = b"\n"
@@ -59,11 +59,11 @@ class ChatFraming:
         self.closing = b"data: [DONE]\n\n" if done else b""
 
     def encode(self, body: Any) -> bytes:
-        """Put a chunk into bytes."""
+        """Encode a chunk."""
         return b"data: " + msgspec.json.encode(body) + b"\n\n"
 
     def failure(self) -> bytes:
-        """Put a failure in mid-stream into bytes; what follows is the end."""
+        """Encode an error in mid-stream, which ends the stream."""
         self.closing = b""
         return self.encode(
             {
@@ -77,12 +77,12 @@ class ChatFraming:
         )
 
     def broken(self) -> bytes:
-        """Return an event that does not parse."""
+        """Return a malformed event."""
         return b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"b"\n\n'
 
 
 class GoogleFraming:
-    """Server-sent events as Google sends them: nothing but data lines, ended by CRLF CRLF."""
+    """Encodes server-sent events in Google's style: data lines only, ended by CRLF CRLF."""
 
     content_type = "text/event-stream"
     newline = b"\r\n"
@@ -90,21 +90,21 @@ class GoogleFraming:
     closing = b""
 
     def encode(self, body: Any) -> bytes:
-        """Put a response into bytes."""
+        """Encode a response."""
         return b"data: " + encode_google(body) + b"\r\n\r\n"
 
     def failure(self) -> bytes:
-        """Put a failure in mid-stream into bytes: bare JSON is what every client raises on."""
+        """Encode an error in mid-stream as bare JSON, on which every client raises."""
         body = errors.GoogleError(503, _ERROR_TEXT).body("")
         return msgspec.json.format(encode_google(body), indent=2) + b"\n"
 
     def broken(self) -> bytes:
-        """Return an event that does not parse."""
+        """Return a malformed event."""
         return b'data: {"candidates":[{"content":{"parts":[{"text":"b"\r\n\r\n'
 
 
 class ArrayFraming:
-    """One JSON array, written element by element; no byte follows its end."""
+    """Encodes one JSON array, element by element; no byte follows its end."""
 
     content_type = errors.JSON_UTF8
     newline = b"\n"
@@ -115,22 +115,22 @@ class ArrayFraming:
         self._separator = b"["
 
     def encode(self, body: Any) -> bytes:
-        """Put an element into bytes, after the separator that it needs."""
+        """Encode an element with the separator before it."""
         separator, self._separator = self._separator, b"\n,\r\n"
         return separator + msgspec.json.format(encode_google(body), indent=2)
 
     def failure(self) -> bytes:
-        """Put a failure in mid-stream into bytes: it is the last element."""
+        """Encode an error in mid-stream as the last element."""
         return self.encode(errors.GoogleError(503, _ERROR_TEXT).body(""))
 
     def broken(self) -> bytes:
-        """Return an element that does not parse."""
+        """Return a malformed element."""
         self.closing = b""
         return b'\n,\r\n{"candidates": [{"content"\n'
 
 
 def encode_google(body: Any) -> bytes:
-    """Encode as Google does: the separators that break line readers are escaped."""
+    """Encode JSON as Google does, with Unicode line separators escaped."""
     return (
         msgspec.json.encode(body)
         .replace(b"\xe2\x80\xa8", b"\\u2028")
@@ -146,7 +146,7 @@ async def send_stream(
     wire: Wire,
     on_complete: Callable[[], None],
 ) -> web.StreamResponse:
-    """Send events as fast as the client reads; call back just before the last byte."""
+    """Send events as fast as the client reads; call `on_complete` just before the last byte."""
     stream = await _Stream.open(call, framing, wire)
     held: list[bytes] = []
     deltas = 0
@@ -166,7 +166,7 @@ async def send_stream(
 
 
 class _Stream:
-    """A streamed answer, with whatever the faults do to its bytes."""
+    """A streamed response, with its faults applied."""
 
     def __init__(self, call: Call, framing: Framing, wire: Wire) -> None:
         self.response = web.StreamResponse()
@@ -179,7 +179,7 @@ class _Stream:
 
     @classmethod
     async def open(cls, call: Call, framing: Framing, wire: Wire) -> "_Stream":
-        """Send the head of the answer."""
+        """Send the status and headers."""
         stream = cls(call, framing, wire)
         headers = stream.response.headers
         headers["Content-Type"] = framing.content_type
@@ -195,7 +195,7 @@ class _Stream:
         return stream
 
     async def write(self, events: list[bytes]) -> None:
-        """Send some events, waiting for the pace before and for the reader after."""
+        """Send events at the configured pace, with backpressure from the reader."""
         if not events:
             return
         if self._wire.pace_seconds:
@@ -209,7 +209,7 @@ class _Stream:
         await self.response.write(self._packed(data))
 
     async def end(self, events: list[bytes]) -> web.StreamResponse:
-        """Send the last events together with the end of the body."""
+        """Send the last events and the end of the body."""
         data = self._dressed([event for event in events if event])
         if self._wire.split_utf8:
             data = await self._write_first_half(data)
@@ -220,7 +220,7 @@ class _Stream:
         return self.response
 
     async def break_off(self, wire: Wire) -> web.StreamResponse:
-        """End as the fault demands instead of properly."""
+        """End the stream as the fault specifies."""
         if wire.breaks == "stall":
             await asyncio.Event().wait()
         if wire.breaks == "cut":
@@ -229,7 +229,7 @@ class _Stream:
             return await self.end([])
         if wire.breaks == "malformed":
             return await self.end([self._framing.broken(), self._framing.closing])
-        # Clients tell a bare error object from an event by its own network chunk.
+        # Clients recognize a bare error object by its arrival in a network chunk of its own.
         await self.response.write(self._packed(self._framing.failure()))
         return await self.end([self._framing.closing])
 
@@ -259,7 +259,7 @@ class _Stream:
 
 
 async def cut(call: Call) -> None:
-    """Drop the connection; aiohttp then cancels the handler."""
+    """Close the connection; aiohttp then cancels the handler."""
     call.observations.close(call.record, "answered")
     if call.request.transport is not None:
         call.request.transport.close()
@@ -296,7 +296,7 @@ async def _send_half(call: Call, data: bytes, headers: dict[str, str], wire: Wir
 
 
 def request_id_headers(call: Call) -> dict[str, str]:
-    """Return the headers that name a request on the context paths."""
+    """Return the headers with the request id, as the context paths have them."""
     if call.surface == "google":
         return {}
     return {"X-Request-Id": call.request_id, "X-Oneapi-Request-Id": call.request_id}

@@ -1,4 +1,4 @@
-"""Token counts: a deterministic estimate, the same wherever a count is shown."""
+"""Estimate token counts, deterministically."""
 
 import re
 from collections.abc import Callable, Mapping
