@@ -13,11 +13,11 @@ ADDRESS ?= 127.0.0.1:50051
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): requirements/dev.txt pyproject.toml clients/python/pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml clients/python/pyproject.toml emulator/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-	    --editable clients/python --editable .
+	    --editable clients/python --editable emulator --editable .
 	@touch $@
 
 # The tools of the other languages: generators, linters and what people call a server with.
@@ -39,7 +39,7 @@ $(NODE_TOOLS): clients/typescript/package.json clients/typescript/package-lock.j
 	cd clients/typescript && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-run: $(STAMP) ## Serve on 127.0.0.1:50051 against the built-in emulator
+run: $(STAMP) ## Serve on 127.0.0.1:50051 against the emulator
 	$(BIN)/contextbridge serve --listen $(ADDRESS) --upstream emulator --data-dir .data \
 	    --log-format console
 
@@ -59,9 +59,13 @@ format-check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/buf format --diff --exit-code protos
 
-lint: $(STAMP) ## Lint code and protos
+lint: $(STAMP) ## Lint code, protos and dependencies
 	$(BIN)/ruff check
 	$(BIN)/buf lint protos
+	$(BIN)/deptry server
+	$(BIN)/deptry server tests benchmarks protos docs clients --non-dev-dependency-groups dev
+	cd emulator && ../$(BIN)/deptry .
+	cd clients/python && ../../$(BIN)/deptry .
 
 types: $(STAMP) ## Check types
 	$(BIN)/mypy
@@ -98,7 +102,7 @@ CLIENT_TARGETS := $(foreach what,lint unit runner dist,$(addprefix $(what)-,pyth
 
 test-clients: released $(addprefix lint-,$(LANGUAGES)) $(addprefix unit-,$(LANGUAGES)) $(addprefix runner-,$(LANGUAGES)) dist ## Lint and test the clients in every language, and their packages
 	CONTEXTBRIDGE_CLIENTS="$(CLIENTS)" CONTEXTBRIDGE_RELEASED_TREE=$(RELEASED) \
-	    $(BIN)/python -m pytest tests/clients/test_*.py
+	    $(BIN)/python -m pytest tests/clients/test_*.py tests/packaging
 
 dist: $(addprefix dist-,$(LANGUAGES)) ## Build every package, into dist/
 
@@ -108,6 +112,7 @@ lint-python unit-python runner-python: $(STAMP)
 dist-python: $(STAMP)
 	rm -rf dist/python
 	cd clients/python && ../../$(BIN)/python -m hatchling build -d ../../dist/python
+	cd emulator && ../$(BIN)/python -m hatchling build -d ../dist/python
 	$(BIN)/python -m hatchling build -t wheel -d dist/python
 
 lint-go: $(GO_TOOLS)
@@ -233,10 +238,11 @@ lock: ## Resolve the dependencies anew, with hashes
 	$(PYTHON) -m venv .venvs/lock
 	.venvs/lock/bin/python -m pip install --quiet uv==0.13.9
 	.venvs/lock/bin/uv pip compile pyproject.toml $(LOCK) --output-file requirements/server.txt
-	.venvs/lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) \
+	.venvs/lock/bin/uv pip compile pyproject.toml --group dev --extra emulator $(LOCK) \
 	    --constraint requirements/server.txt --output-file requirements/dev.txt
 
 LOCK := --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package contextbridge \
+        --no-emit-package contextbridge-emulator \
         --custom-compile-command 'make lock'
 
 bench-lock: ## Resolve the dependencies of the benchmark anew, with hashes

@@ -1,6 +1,6 @@
 """Write the version in VERSION into every package's manifest, or check that it is there.
 
-The server and all clients have one version; registries want it in files of their own.
+The server, the emulator and all clients have one version; registries want it in files of their own.
 """
 
 import argparse
@@ -13,6 +13,8 @@ VERSION = (CLIENTS / "VERSION").read_text().strip()
 
 PLACES = (
     ("../pyproject.toml", r'^  "contextbridge==(.*)",$'),
+    ("../pyproject.toml", r'^emulator = \["contextbridge-emulator==(.*)"\]$'),
+    ("../emulator/contextbridge_emulator/_version.py", r'^__version__ = "(.*)"$'),
     ("python/contextbridge/_version.py", r'^__version__ = "(.*)"$'),
     ("go/version.go", r'^const Version = "(.*)"$'),
     ("typescript/package.json", r'^  "version": "(.*)",$'),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Performs the Dockerfile's steps without a container engine: the same commands, in a fresh folder
 # and a fresh virtual environment. Then it serves from there with the embedded store, asks for
-# health, and stops.
+# health, and stops. Health needs no answer from upstream, so nothing listens there.
 # It needs Python 3.11+ with venv (PYTHON names it) and a package registry.
 set -euo pipefail
 
@@ -50,7 +50,11 @@ cd "$work"
 export PATH=$PREFIX/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 GRPC_ENABLE_FORK_SUPPORT=0
 export CONTEXTBRIDGE_DATA_DIR=$work/build/data
 contextbridge --version
-contextbridge serve --upstream emulator --listen "unix:$work/socket" &
+if "$PREFIX/bin/python" -c "import aiohttp"; then exit 1; fi # Only the emulator needs it.
+if without=$(contextbridge serve --upstream emulator 2>&1); then exit 1; fi
+[[ $without == *'pip install "contextbridge-server[emulator]"' ]]
+contextbridge serve --upstream http://127.0.0.1:9 --upstream-api-key unused \
+    --listen "unix:$work/socket" &
 server=$!
 for _ in $(seq 30); do
     if contextbridge healthcheck --target "unix:$work/socket"; then

@@ -21,7 +21,7 @@ import grpc
 import hypothesis
 import pytest
 
-import gateway_emulator
+import contextbridge_emulator
 from contextbridge_server.app import running_server
 from contextbridge_server.settings import Settings
 from contextbridge_server.store.embedded import EmbeddedOptions, running_valkey
@@ -81,7 +81,7 @@ def bridge_fixture() -> Bridge:
 @pytest.fixture(name="emulator")
 async def emulator_fixture() -> AsyncIterator[Any]:
     """Run the emulator, in this process, for one test."""
-    async with gateway_emulator.serve() as emulator:
+    async with contextbridge_emulator.serve() as emulator:
         yield emulator
 
 

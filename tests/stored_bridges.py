@@ -19,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from yarl import URL
 
-import gateway_emulator
+import contextbridge_emulator
 from contextbridge import v1 as pb
 from families import with_faults_of_user
 
@@ -244,12 +244,12 @@ async def gateway_fixture(
     """Run the emulator, which caches prefixes of any size for any time from a second on."""
     # It speaks no TLS, and reading the system's authorities is most of what a bridge's start takes.
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
-    config = gateway_emulator.Config(
+    config = contextbridge_emulator.Config(
         minimum_cache_tokens=minimums,
         context_ttl_range=(timedelta(seconds=1), timedelta(days=7)),
         max_records=10_000,
     )
-    async with gateway_emulator.serve(config=config) as gateway:
+    async with contextbridge_emulator.serve(config=config) as gateway:
         yield gateway
 
 
@@ -260,7 +260,7 @@ def brief_lives_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
     A bridge lets callers ask for no ttl so short, unless the model is of the Gemini kind.
     """
     for name in ("_DEFAULT_TTL", "_DEFAULT_GEMINI_TTL"):
-        monkeypatch.setattr(f"gateway_emulator.contexts.{name}", timedelta(seconds=1))
+        monkeypatch.setattr(f"contextbridge_emulator.contexts.{name}", timedelta(seconds=1))
 
 
 class Clock:

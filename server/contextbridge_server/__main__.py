@@ -64,7 +64,10 @@ def _server(settings: Settings) -> AbstractAsyncContextManager[RunningServer]:
 
 def run_emulate(arguments: Sequence[str]) -> int:
     """Become the emulator of the gateway."""
-    command = emulator_command(*arguments)
+    try:
+        command = emulator_command(*arguments)
+    except RuntimeError as error:
+        sys.exit(_usage_error([str(error)]))
     os.execv(command[0], command)  # noqa: S606 - our own interpreter, our own module
 
 

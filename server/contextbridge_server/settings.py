@@ -151,7 +151,8 @@ class Settings(BaseSettings):
 
     upstream: str
     """The gateway's address: scheme and host, with a path if its routes lie below one, such as
-    `https://gateway.example`. `emulator` starts the built-in one. Required: nothing is assumed."""
+    `https://gateway.example`. `emulator` starts the emulator beside the server; it is an extra of
+    the distribution, `contextbridge-server[emulator]`. Required: nothing is assumed."""
 
     upstream_api_key: SecretStr | None = None
     """The key for upstream, sent as `Authorization: Bearer` or `x-goog-api-key`, as the route has

@@ -207,6 +207,11 @@ MEMBERS = {
         f"contextbridge-{VERSION}.dist-info/licenses/LICENSE",
     ),
     f"python/contextbridge-{VERSION}.tar.gz": ("LICENSE", "README.md", "pyproject.toml"),
+    f"python/contextbridge_emulator-{VERSION}-py3-none-any.whl": (
+        "contextbridge_emulator/py.typed",
+        f"contextbridge_emulator-{VERSION}.dist-info/licenses/LICENSE",
+    ),
+    f"python/contextbridge_emulator-{VERSION}.tar.gz": ("LICENSE", "README.md", "pyproject.toml"),
     f"go/contextbridge.dev/go/@v/v{VERSION}.zip": tuple(
         f"contextbridge.dev/go@v{VERSION}/{name}" for name in ("LICENSE", "README.md", "go.mod")
     ),

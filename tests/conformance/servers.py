@@ -17,7 +17,7 @@ import trustme
 from aiohttp import web
 from google.protobuf import json_format, message_factory
 
-import gateway_emulator
+import contextbridge_emulator
 from contextbridge import v1 as pb
 from contextbridge.v1 import (
     cached_content_service_pb2,
@@ -178,8 +178,8 @@ async def running(
 ) -> AsyncIterator[Servers]:
     """Run the emulator and the store, and whatever servers are asked for."""
     async with AsyncExitStack() as stack:
-        config = gateway_emulator.Config(max_records=100_000, max_record_bytes=2**30)
-        emulator = await stack.enter_async_context(gateway_emulator.serve(config=config))
+        config = contextbridge_emulator.Config(max_records=100_000, max_record_bytes=2**30)
+        emulator = await stack.enter_async_context(contextbridge_emulator.serve(config=config))
         store = await stack.enter_async_context(running_shared())
         yield Servers(emulator, store, folder, bridge, serving, serving_process, stack)
 

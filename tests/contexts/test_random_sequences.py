@@ -34,15 +34,15 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import gateway_emulator
+import contextbridge_emulator
 from contextbridge import v1 as pb
+from contextbridge_emulator.config import Config
 from contextbridge_server import app
 from contextbridge_server.errors import BridgeError
 from contextbridge_server.store import claims, embedded, leases
 from contextbridge_server.store.connections import unavailable
 from contextbridge_server.store.valkey import opened_store
 from contextbridge_server.translate import families
-from gateway_emulator.config import Config
 
 ARK = "Doubao-1.5-pro-32k"
 GEMINI = "gemini-2.5-flash"
@@ -302,7 +302,7 @@ class Remembering(dict[str, Any]):
 class Upstream:
     """What upstream has made, and what became of it."""
 
-    def __init__(self, emulator: gateway_emulator.serving.Emulator, refusing: dict[str, int]):
+    def __init__(self, emulator: contextbridge_emulator.serving.Emulator, refusing: dict[str, int]):
         self.emulator = emulator
         self._account = emulator._state.account(KEY)
         self._contexts, self._caches = Remembering(), Remembering()
@@ -1187,7 +1187,7 @@ async def running_upstream() -> AsyncIterator[Upstream]:
         context_ttl_range=(SHORT, timedelta(days=7)),
         max_records=100_000,
     )
-    async with gateway_emulator.serve(config=config) as emulator:
+    async with contextbridge_emulator.serve(config=config) as emulator:
         yield Upstream(emulator, refusing)
 
 

@@ -631,7 +631,7 @@ async def test_a_context_that_is_not_restored_ends_with_its_binding(
 @ONE_STORE
 async def test_an_ark_context_that_is_not_restored_lives_on_while_it_is_used(client, monkeypatch):
     life = timedelta(seconds=KEPT)
-    monkeypatch.setattr("gateway_emulator.contexts._DEFAULT_TTL", life)
+    monkeypatch.setattr("contextbridge_emulator.contexts._DEFAULT_TTL", life)
     context = await client.made(ARK, recovery=pb.RECOVERY_NEVER)
     unused = await client.made(ARK, recovery=pb.RECOVERY_NEVER)
 

@@ -54,12 +54,13 @@ def run(*command: str | Path, **extra: str) -> None:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Run the emulator as a process of its own, as users do."""
+    command = [sys.executable, "-m", "contextbridge_emulator", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "gateway_emulator", "--listen", "127.0.0.1:0", "--exit-with-parent"],
+        [*command, "--exit-with-parent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "server")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "emulator")},
     ) as emulator:
         assert emulator.stdout is not None
         line = emulator.stdout.readline()
@@ -78,5 +79,5 @@ def test_the_sdk_gets_what_it_expects(name: str, url: str) -> None:
         *("--import-mode=importlib", "-o", "asyncio_mode=auto"),
         *("-o", "asyncio_default_fixture_loop_scope=function"),
         HERE / "suites" / SUITES[name],
-        GATEWAY_EMULATOR_URL=url,
+        EMULATOR_URL=url,
     )

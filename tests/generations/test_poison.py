@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from contextbridge import v1 as pb
-from gateway_emulator.faults import FAULTS, choose
+from contextbridge_emulator.faults import FAULTS, choose
 
 pytestmark = pytest.mark.parametrize("engine", ["cluster"], indirect=True)
 
@@ -58,7 +58,7 @@ def faulty_fixture(monkeypatch):
     """Return the faults of all answers, by any model: a list that a test changes."""
     words = []
     monkeypatch.setattr(
-        "gateway_emulator.call.choose",
+        "contextbridge_emulator.call.choose",
         lambda asked, operation, wire: choose([*words, *asked], operation, wire),
     )
     return words
@@ -214,7 +214,7 @@ async def test_no_dress_makes_a_bad_answer_good(breaking, caller, faulty):
 async def test_wherever_a_stream_breaks_nothing_is_kept(breaking, caller, faulty, monkeypatch):
     faulty.append(f"{breaking}@answer")
     for place in (0, 1, 2, 4, 8, 1_000):
-        monkeypatch.setattr("gateway_emulator.streaming.DELTAS_BEFORE_BREAK", place)
+        monkeypatch.setattr("contextbridge_emulator.streaming.DELTAS_BEFORE_BREAK", place)
 
         told = await ask_each(caller, "Hello")
 

@@ -432,7 +432,7 @@ async def test_the_emulator_and_the_embedded_store_are_started_once_for_all(
 
     statuses = [pb.ResponseCacheStatus.Name(answer.response_cache.status) for answer in answers]
     assert statuses == ["RESPONSE_CACHE_STATUS_MISS", "RESPONSE_CACHE_STATUS_HIT"]
-    assert len(re.findall("gateway_emulator", children)) == 1
+    assert len(re.findall("contextbridge_emulator", children)) == 1
     assert len(re.findall("valkey-server", children)) == 1
     assert begun == [1, 1]
 

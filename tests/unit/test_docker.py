@@ -60,9 +60,9 @@ def test_the_build_requirements_are_those_of_development() -> None:
 
 def test_the_build_backend_is_the_one_that_is_installed() -> None:
     built = requirements((DEPLOY / "build-requirements.txt").read_text())
-    for project in (ROOT / "pyproject.toml", ROOT / "clients/python/pyproject.toml"):
-        required = tomllib.loads(project.read_text())["build-system"]["requires"]
-        assert required == [built["hatchling"].split(" ")[0]]
+    for folder in (".", "clients/python", "emulator"):
+        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())
+        assert project["build-system"]["requires"] == [built["hatchling"].split(" ")[0]]
 
 
 def test_the_final_stage_runs_as_nobody_and_says_how_it_is() -> None:
@@ -108,6 +108,18 @@ def test_the_image_holds_no_secret() -> None:
 
     assert not any(SECRETS.search(line) for line in given)
     assert not any("callers" in line or line.startswith(". ") for line in copied)
+
+
+def test_the_image_holds_nothing_of_the_emulator() -> None:
+    extra = tomllib.loads((ROOT / "emulator/pyproject.toml").read_text())["project"]
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {re.split(r"[<=>]", each)[0] for each in extra["dependencies"]}
+    only_its_own = named - {each.partition("==")[0] for each in server["dependencies"]}
+    copied = [text for word, text in instructions(DOCKERFILE) if word == "COPY"]
+
+    assert only_its_own == {"aiohttp"}
+    assert not only_its_own & requirements((ROOT / "requirements/server.txt").read_text()).keys()
+    assert not any("emulator" in line for line in copied)
 
 
 def test_what_is_copied_reaches_the_builder() -> None:

@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CHANGELOG.md"])
 CODE = [
     path
-    for folder in ("server", "clients/python", "protos", "docs", "tests")
+    for folder in ("server", "emulator", "clients/python", "protos", "docs", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if not path.name.endswith(("_pb2.py", "_pb2_grpc.py"))
 ]

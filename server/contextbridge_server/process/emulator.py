@@ -1,6 +1,7 @@
 """Runs the gateway's emulator beside the server, as a process of its own.
 
-The server never imports the emulator: what it talks to is HTTP, as with the real gateway.
+The server never imports the emulator: it speaks HTTP to it, as to the real gateway. The emulator is
+a distribution of its own, so it may not be installed.
 """
 
 import asyncio
@@ -8,11 +9,14 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 import structlog
 
 from ..telemetry import names
 
+MODULE = "contextbridge_emulator"
+INSTALL = 'pip install "contextbridge-server[emulator]"'
 READY = "listening on "
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -21,8 +25,14 @@ log = structlog.get_logger()
 
 
 def emulator_command(*arguments: str) -> list[str]:
-    """Return the command line that runs the emulator."""
-    return [sys.executable, "-m", "gateway_emulator", *arguments]
+    """Return the command line that runs the emulator.
+
+    Raises:
+        RuntimeError: It is not installed.
+    """
+    if find_spec(MODULE) is None:
+        raise RuntimeError(f"the emulator is not installed; install it with: {INSTALL}")
+    return [sys.executable, "-m", MODULE, *arguments]
 
 
 @asynccontextmanager
@@ -30,7 +40,7 @@ async def running_emulator() -> AsyncIterator[str]:
     """Start the emulator on a free port; yield its address; stop it on leaving.
 
     Raises:
-        RuntimeError: It did not start.
+        RuntimeError: It is not installed, or did not start.
     """
     command = emulator_command("--listen", "127.0.0.1:0", "--exit-with-parent")
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)

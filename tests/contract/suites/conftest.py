@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def base_url() -> str:
-    return os.environ["GATEWAY_EMULATOR_URL"]
+    return os.environ["EMULATOR_URL"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from gateway_emulator import Config, Emulator, serve
+from contextbridge_emulator import Config, Emulator, serve
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_emulator import count_tokens
-from gateway_emulator.answers import Answer, Limits, Prompt, Tool, answer
-from gateway_emulator.samples import sample
+from contextbridge_emulator import count_tokens
+from contextbridge_emulator.answers import Answer, Limits, Prompt, Tool, answer
+from contextbridge_emulator.samples import sample
 
 
 def ask(text: str, *, max_tokens: int | None = None, stops: tuple[str, ...] = ()) -> Answer:

@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway_emulator import FAULTS
-from gateway_emulator.faults import split_model
+from contextbridge_emulator import FAULTS
+from contextbridge_emulator.faults import split_model
 
 SSE = "streamGenerateContent?alt=sse"
 NUMBERS = "1 2 3 4 5 6 7 8 9"

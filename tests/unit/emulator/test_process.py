@@ -10,11 +10,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-import gateway_emulator
-from gateway_emulator.__main__ import main
-from gateway_emulator.serving import is_loopback
+import contextbridge_emulator
+from contextbridge_emulator.__main__ import main
+from contextbridge_emulator.serving import is_loopback
 
-SERVER = str(Path(gateway_emulator.__file__).parent.parent)
+FOLDER = str(Path(contextbridge_emulator.__file__).parent.parent)
 Run = Callable[..., Any]
 
 
@@ -24,12 +24,12 @@ def run() -> Iterator[Run]:
 
     def begin(*arguments: str, listen: str = "127.0.0.1:0") -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway_emulator", "--listen", listen, *arguments],
+            [sys.executable, "-m", "contextbridge_emulator", "--listen", listen, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": SERVER},
+            env={**os.environ, "PYTHONPATH": FOLDER},
         )
         started.append(process)
         return process
@@ -95,10 +95,10 @@ def test_help_lists_every_fault_and_header(capsys: pytest.CaptureFixture[str]) -
         main(["--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out
-    for name, fault in gateway_emulator.FAULTS.items():
+    for name, fault in contextbridge_emulator.FAULTS.items():
         assert f"{name} " in shown
         assert fault.summary in shown
-    assert all(name in shown for name in gateway_emulator.HEADERS)
+    assert all(name in shown for name in contextbridge_emulator.HEADERS)
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,15 @@ def test_loopback_addresses_are_known(host: str, loopback: bool) -> None:
 
 async def test_other_addresses_need_a_word() -> None:
     with pytest.raises(ValueError, match="needs --insecure"):
-        async with gateway_emulator.serve("0.0.0.0"):
+        async with contextbridge_emulator.serve("0.0.0.0"):
             pass
-    async with gateway_emulator.serve("0.0.0.0", insecure=True) as emulator:
+    async with contextbridge_emulator.serve("0.0.0.0", insecure=True) as emulator:
         assert emulator.url.startswith("http://0.0.0.0:")
 
 
 async def test_an_ipv6_address_is_shown_in_brackets() -> None:
     try:
-        async with gateway_emulator.serve("::1") as emulator:
+        async with contextbridge_emulator.serve("::1") as emulator:
             assert emulator.url.startswith("http://[::1]:")
     except OSError:
         pytest.skip("this machine has no IPv6")

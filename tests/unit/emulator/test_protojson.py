@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_emulator.errors import GoogleError
-from gateway_emulator.protojson import (
+from contextbridge_emulator.errors import GoogleError
+from contextbridge_emulator.protojson import (
     decode_bytes,
     format_timestamp,
     normalise,

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway_emulator import serve
+from contextbridge_emulator import serve
 
 PATHS = st.sampled_from(
     [

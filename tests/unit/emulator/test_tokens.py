@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_emulator import count_tokens
-from gateway_emulator.answers import pieces
-from gateway_emulator.tokens import count_number_tokens
+from contextbridge_emulator import count_tokens
+from contextbridge_emulator.answers import pieces
+from contextbridge_emulator.tokens import count_number_tokens
 
 TEXTS = st.text(
     st.one_of(st.characters(), st.sampled_from(list("aZ09 .,!é漢ひ한🌊\n\t\u0301\u200d\u3000")))
