@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 ADDRESS ?= 127.0.0.1:50051
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format format-check lint types layers proto proto-check proto-breaking proto-released \
+.PHONY: help run test test-fast check format format-check lint types layers proto proto-check proto-breaking proto-released \
         client client-check docs docs-check lock clean bench bench-peers bench-guard bench-lint bench-lock
 
 help: ## Show this help
@@ -48,6 +48,15 @@ test: $(STAMP) ## Run all tests, with coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-fast: $(STAMP) ## Run the tests to run between edits, at most a minute
+	$(BIN)/python -m pytest -q $(FAST)
+	@echo "left out: clusters, killed processes, workers, generations, other languages (make test, make test-clients)"
+
+# Pure functions, and the call path over a channel.
+FAST := tests/unit tests/service/test_golden.py tests/service/test_context_service.py \
+        tests/service/test_gemini_service.py tests/service/test_walk.py \
+        --ignore=tests/unit/store --ignore=tests/unit/emulator --ignore=tests/unit/generations
 
 check: format-check lint types layers proto-check proto-breaking client-check version-check docs-check test test-clients bench-lint bench-guard ## Run what CI runs
 
@@ -197,6 +206,7 @@ docs: $(STAMP) ## Generate the reference documentation
 
 docs-check: $(STAMP)
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/words.py
 
 # What upstream and the load are: compiled, so that they are never the bottleneck.
 BENCH_SOURCES := $(wildcard benchmarks/go.* benchmarks/*/*.go clients/go/contextbridge/v1/*.go)

@@ -41,10 +41,10 @@ def whole_chat() -> pb.CompleteChatWithContextResponse:
 
 def chat_events() -> list[pb.ChatWithContextResponse]:
     """Return the events of a chat, one per delta."""
-    started = pb.Started(id="chatcmpl-bench", model="bench-64", role="assistant")
+    started = pb.ChatStarted(id="chatcmpl-bench", model="bench-64", role="assistant")
     started.create_time.FromSeconds(1_790_000_000)
     finished = pb.ChoiceFinished(finish_reason=pb.FINISH_REASON_STOP, finish_reason_raw="stop")
-    completed = pb.Completed(
+    completed = pb.ChatCompleted(
         usage=USAGE, billed_usage=USAGE, context=CONTEXT, response_cache=BYPASSED
     )
     events = [

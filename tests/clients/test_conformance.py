@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conformance import runners, suite
-from conformance.cuts import CuttingProxy
+from conformance.cut_connections import CuttingProxy
 from conformance.judge import assert_like, judge
 from conformance.servers import METHODS, TOKEN, Servers, message_of, running, stub_of
 from contextbridge import v1 as pb

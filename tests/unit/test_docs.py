@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import words
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from contextbridge import v1 as pb
@@ -147,3 +148,33 @@ def promises() -> Iterator[tuple[str, str]]:
             reason = reasons[location.path[3]]
             if reason.number:
                 yield reason.name, location.leading_comments.strip().splitlines()[-1].strip()
+
+
+@pytest.mark.parametrize(
+    "path, text",
+    [
+        ("server/a.py", "tasks = OwnedTasks()"),
+        ("server/a.py", "key = request.request_id"),
+        ("protos/contextbridge/v1/a.proto", "  string request_id = 8;"),
+        ("docs/a.md", "Two joined calls share one answer."),
+        ("clients/python/a.py", "started = pb.Started()"),
+    ],
+)
+def test_a_word_that_was_given_up_is_found(path: str, text: str) -> None:
+    assert len(list(words.found_in(path, text))) == 1
+
+
+@pytest.mark.parametrize(
+    "path, text",
+    [
+        ("server/a.py", "log.info(request_id=ctx.request_id)"),
+        ("docs/a.md", "The request id is in the log; JOINED is a status."),
+        ("docs/adr/0001.md", "OwnedTasks"),
+    ],
+)
+def test_a_word_for_another_concept_is_not(path: str, text: str) -> None:
+    assert path.startswith(words.HISTORY) or not list(words.found_in(path, text))
+
+
+def test_no_word_that_was_given_up_is_in_use() -> None:
+    assert words.main() == 0

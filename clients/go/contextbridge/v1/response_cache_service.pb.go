@@ -295,9 +295,9 @@ type ResponseCacheStatistics struct {
 	BypassedCount int64 `protobuf:"varint,8,opt,name=bypassed_count,json=bypassedCount,proto3" json:"bypassed_count,omitempty"`
 	// Entries that could not be read, and were removed.
 	CorruptCount int64 `protobuf:"varint,9,opt,name=corrupt_count,json=corruptCount,proto3" json:"corrupt_count,omitempty"`
-	// Prompt tokens that hits and joined calls did not pay for.
+	// Prompt tokens that hits and coalesced calls did not pay for.
 	SavedPromptTokens int64 `protobuf:"varint,10,opt,name=saved_prompt_tokens,json=savedPromptTokens,proto3" json:"saved_prompt_tokens,omitempty"`
-	// Tokens of answers that hits and joined calls did not pay for, reasoning included.
+	// Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
 	SavedCompletionTokens int64 `protobuf:"varint,11,opt,name=saved_completion_tokens,json=savedCompletionTokens,proto3" json:"saved_completion_tokens,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache

@@ -154,9 +154,9 @@ class ResponseCacheStatistics(_message.Message):
     corrupt_count: _builtins.int
     """Entries that could not be read, and were removed."""
     saved_prompt_tokens: _builtins.int
-    """Prompt tokens that hits and joined calls did not pay for."""
+    """Prompt tokens that hits and coalesced calls did not pay for."""
     saved_completion_tokens: _builtins.int
-    """Tokens of answers that hits and joined calls did not pay for, reasoning included."""
+    """Tokens of answers that hits and coalesced calls did not pay for, reasoning included."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When counting began. Unset before the first count."""

@@ -4191,10 +4191,10 @@ pub struct ResponseCacheStatistics {
     /// Entries that could not be read, and were removed.
     #[prost(int64, tag = "9")]
     pub corrupt_count: i64,
-    /// Prompt tokens that hits and joined calls did not pay for.
+    /// Prompt tokens that hits and coalesced calls did not pay for.
     #[prost(int64, tag = "10")]
     pub saved_prompt_tokens: i64,
-    /// Tokens of answers that hits and joined calls did not pay for, reasoning included.
+    /// Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
     #[prost(int64, tag = "11")]
     pub saved_completion_tokens: i64,
 }

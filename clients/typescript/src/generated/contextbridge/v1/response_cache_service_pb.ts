@@ -196,14 +196,14 @@ export type ResponseCacheStatistics = Message<"contextbridge.v1.ResponseCacheSta
   corruptCount: bigint;
 
   /**
-   * Prompt tokens that hits and joined calls did not pay for.
+   * Prompt tokens that hits and coalesced calls did not pay for.
    *
    * @generated from field: int64 saved_prompt_tokens = 10;
    */
   savedPromptTokens: bigint;
 
   /**
-   * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+   * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
    *
    * @generated from field: int64 saved_completion_tokens = 11;
    */

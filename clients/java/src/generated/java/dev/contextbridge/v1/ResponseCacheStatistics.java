@@ -216,7 +216,7 @@ private static final long serialVersionUID = 0L;
   private long savedPromptTokens_ = 0L;
   /**
    * <pre>
-   * Prompt tokens that hits and joined calls did not pay for.
+   * Prompt tokens that hits and coalesced calls did not pay for.
    * </pre>
    *
    * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
@@ -231,7 +231,7 @@ private static final long serialVersionUID = 0L;
   private long savedCompletionTokens_ = 0L;
   /**
    * <pre>
-   * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+   * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
    * </pre>
    *
    * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
@@ -1314,7 +1314,7 @@ private static final long serialVersionUID = 0L;
     private long savedPromptTokens_ ;
     /**
      * <pre>
-     * Prompt tokens that hits and joined calls did not pay for.
+     * Prompt tokens that hits and coalesced calls did not pay for.
      * </pre>
      *
      * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
@@ -1326,7 +1326,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Prompt tokens that hits and joined calls did not pay for.
+     * Prompt tokens that hits and coalesced calls did not pay for.
      * </pre>
      *
      * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
@@ -1342,7 +1342,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Prompt tokens that hits and joined calls did not pay for.
+     * Prompt tokens that hits and coalesced calls did not pay for.
      * </pre>
      *
      * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
@@ -1358,7 +1358,7 @@ private static final long serialVersionUID = 0L;
     private long savedCompletionTokens_ ;
     /**
      * <pre>
-     * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+     * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
      * </pre>
      *
      * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
@@ -1370,7 +1370,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+     * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
      * </pre>
      *
      * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
@@ -1386,7 +1386,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+     * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
      * </pre>
      *
      * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>

@@ -119,7 +119,7 @@ public interface ResponseCacheStatisticsOrBuilder extends
 
   /**
    * <pre>
-   * Prompt tokens that hits and joined calls did not pay for.
+   * Prompt tokens that hits and coalesced calls did not pay for.
    * </pre>
    *
    * <code>int64 saved_prompt_tokens = 10 [json_name = "savedPromptTokens"];</code>
@@ -129,7 +129,7 @@ public interface ResponseCacheStatisticsOrBuilder extends
 
   /**
    * <pre>
-   * Tokens of answers that hits and joined calls did not pay for, reasoning included.
+   * Tokens of answers that hits and coalesced calls did not pay for, reasoning included.
    * </pre>
    *
    * <code>int64 saved_completion_tokens = 11 [json_name = "savedCompletionTokens"];</code>
