@@ -93,7 +93,7 @@ func (b *bridge) chatStream(ctx context.Context, one *outcome) error {
 		return err
 	}
 	var text strings.Builder
-	var sequence int64
+	var sequence int32
 	for {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
